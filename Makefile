@@ -1,0 +1,60 @@
+# Everything is built in one profile (release) and kept outside of the clone. RocksDB takes many minutes to compile:
+# scripts/rocksdb does it once for each version, and all targets link the result.
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+ROCKSDB_VERSION := $(shell awk '/^name = "rust-librocksdb-sys"/ { getline; gsub(/[",]/, "", $$3); print $$3 }' Cargo.lock)
+ROCKSDB := $(CACHE)/rocksdb-$(ROCKSDB_VERSION)-$(shell uname -m)
+export ROCKSDB_LIB_DIR := $(ROCKSDB)
+export ROCKSDB_INCLUDE_DIR := $(ROCKSDB)/include
+export ROCKSDB_STATIC := 1
+
+# rustup's folder, for shells that do not have it on their path yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+BIN := $(CARGO_TARGET_DIR)/release
+DATA_DIR ?= data
+
+.PHONY: help setup rocksdb build demo run test test-core bench lint check fmt
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make sure that a C++ compiler and libclang are there
+	@scripts/setup
+
+rocksdb: setup
+	@scripts/rocksdb '$(ROCKSDB)' '$(ROCKSDB_VERSION)'
+
+build: rocksdb ## build everything
+	cargo build --release --workspace
+
+demo: build ## take orders through a real broker that is killed on the way [ORDERS=100000]
+	$(BIN)/demo $(if $(ORDERS),--orders $(ORDERS)) $(ARGS)
+
+run: build ## run a broker [DATA_DIR=data] [ARGS=...]
+	$(BIN)/postrider serve --data-dir $(DATA_DIR) $(ARGS)
+
+test: build ## run all tests [ARGS=...]
+	cargo test --release --workspace --no-fail-fast $(ARGS)
+
+test-core: setup ## run the core's tests alone, without RocksDB [ARGS=...]
+	cargo test --release -p postrider-core $(ARGS)
+
+bench: build ## measure [ARGS=...]
+	$(BIN)/postrider-benches $(ARGS)
+
+lint: rocksdb ## check format, lints and dependencies
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny check; \
+	else \
+		echo "cargo-deny is not installed, dependencies were not checked: cargo install --locked cargo-deny"; \
+	fi
+
+check: lint test ## lint and test
+
+fmt: setup ## format
+	cargo fmt --all
