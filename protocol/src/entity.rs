@@ -1,0 +1,89 @@
+//! What listings say about an entity.
+
+use crate::limits;
+use crate::options::{EntityKind, Options};
+use crate::rule::Rule;
+use crate::wire::{self, Read, Reader};
+use bytes::{BufMut, BytesMut};
+
+/// An entity with its options, rules and counters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityInfo {
+    /// The name as it was created.
+    pub name: String,
+    /// Queue, topic or subscription.
+    pub kind: EntityKind,
+    /// When it was created, UTC milliseconds.
+    pub created_ms: u64,
+    /// The options in force, defaults included.
+    pub options: Options,
+    /// The rules of a subscription.
+    pub rules: Vec<Rule>,
+    /// The counters, all of the same moment.
+    pub counters: Counters,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What an entity holds and has done. On the wire a list of u64; a reader takes the ones it knows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Names and values, in the wire's order.
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+
+            fn from_list(values: &[u64]) -> Self {
+                let mut values = values.iter().copied();
+                Counters { $($name: values.next().unwrap_or(0),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Messages in the queue, locked ones included.
+    active,
+    /// Of these, messages that a consumer holds.
+    locked,
+    /// Messages in the dead-letter queue.
+    dead_letters,
+    /// Bytes of the active messages.
+    bytes,
+    /// Receivers that are open on the queue or its dead letters.
+    receivers,
+    /// Subscriptions of a topic.
+    subscriptions,
+    /// The last sequence number given.
+    last_sequence,
+    /// Messages that a topic accepted and no subscription wanted.
+    unmatched,
+}
+
+impl EntityInfo {
+    /// Writes the info.
+    pub fn put(&self, out: &mut BytesMut) {
+        wire::put_text(out, &self.name);
+        out.put_u8(self.kind.code());
+        out.put_u64(self.created_ms);
+        self.options.put(out);
+        wire::put_list(out, &self.rules, |out, rule| rule.put(out));
+        wire::put_list(out, &self.counters.list(), |out, (_, value)| out.put_u64(*value));
+    }
+
+    /// Reads the info.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(EntityInfo {
+            name: reader.text("entity.name")?,
+            kind: EntityKind::read(reader)?,
+            created_ms: reader.u64("entity.created_ms")?,
+            options: Options::read(reader)?,
+            rules: reader.list("entity.rules", 3, limits::RULES_PER_TOPIC, Rule::read)?,
+            counters: Counters::from_list(
+                &reader.list("entity.counters", 8, 255, |reader| reader.u64("counter"))?,
+            ),
+        })
+    }
+}

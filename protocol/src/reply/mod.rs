@@ -1,0 +1,207 @@
+//! What the broker answers and sends by itself. One variant a frame.
+
+mod layout;
+
+pub use layout::{put_delivered, put_delivery_head};
+
+use crate::entity::EntityInfo;
+use crate::error::Refusal;
+use crate::token::LockToken;
+use bytes::Bytes;
+
+/// The answer to a hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version both sides speak from here on.
+    pub version: u16,
+    /// Bits of the features that both sides can use.
+    pub features: u64,
+    /// The cluster, drawn once when its store was made.
+    pub cluster: u128,
+    /// The node within the cluster, from 1.
+    pub node: u64,
+    /// What all nodes of the cluster can do; rises with upgrades.
+    pub feature_level: u32,
+    /// Silence after which to send a ping.
+    pub heartbeat_ms: u64,
+    /// Bytes of the largest frame the broker takes.
+    pub frame_bytes: u32,
+    /// Requests that may wait for answers.
+    pub requests_in_flight: u32,
+    /// Senders and receivers that may be open.
+    pub links: u32,
+}
+
+/// Neighbouring equal results: so many items of a request, in its order, with the same outcome.
+pub type Runs<T> = Vec<(u32, T)>;
+
+/// What became of published messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// On stable storage, under this sequence number; the run's next ones follow it.
+    Accepted(u64),
+    /// The id was seen within the window; nothing new was stored.
+    Duplicate(u64),
+    /// Not stored.
+    Refused(Refusal),
+}
+
+/// What became of settlements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// Durably done.
+    Done,
+    /// Locked until then, UTC milliseconds.
+    Renewed(u64),
+    /// Not done.
+    Refused(Refusal),
+}
+
+/// A message of a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivered {
+    /// Its number in the queue.
+    pub sequence: u64,
+    /// Deliveries of it before this one that failed.
+    pub attempts: u32,
+    /// The [`crate::message::Record`].
+    pub record: Bytes,
+}
+
+/// Messages for a receiver, under one lease.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The receiver.
+    pub handle: u32,
+    /// The lock of the first message; the next ones hold the next places. Lease 0: received and deleted, no lock.
+    pub token: LockToken,
+    /// UTC milliseconds until when the locks hold.
+    pub locked_until_ms: u64,
+    /// The messages.
+    pub messages: Vec<Delivered>,
+}
+
+/// The state of a message that was peeked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeekState {
+    /// Waits to be delivered.
+    Ready,
+    /// A consumer holds it.
+    Locked,
+}
+
+/// A message that was peeked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Peeked {
+    /// Ready or locked.
+    pub state: PeekState,
+    /// The message.
+    pub message: Delivered,
+}
+
+/// How the broker is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatusInfo {
+    /// The broker's version.
+    pub version: String,
+    /// The cluster.
+    pub cluster: u128,
+    /// The node.
+    pub node: u64,
+    /// Milliseconds since it started to serve.
+    pub uptime_ms: u64,
+    /// Authenticated connections.
+    pub connections: u64,
+    /// Entities of all kinds.
+    pub entities: u64,
+    /// Messages in all queues, locked and dead-lettered ones included.
+    pub messages: u64,
+    /// Bytes of these messages.
+    pub bytes: u64,
+    /// Messages accepted since the start.
+    pub published: u64,
+    /// Messages delivered since the start.
+    pub delivered: u64,
+    /// Messages settled since the start.
+    pub settled: u64,
+    /// Synced batches since the start.
+    pub commits: u64,
+}
+
+/// A reply, or a frame that the broker sends by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The connection is authenticated.
+    Welcome(Welcome),
+    /// A sign of life.
+    Pong,
+    /// The broker is about to close the connection, and why.
+    Goodbye(Refusal),
+    /// Done; there is nothing more to say.
+    Done,
+    /// The request was not carried out.
+    Refused(Refusal),
+    /// The link is open.
+    Opened {
+        /// Bytes of the largest message the entity takes.
+        max_message_bytes: u64,
+        /// The lock's duration; 0 for a sender.
+        lock_duration_ms: u64,
+    },
+    /// What became of the messages.
+    Published(Runs<Published>),
+    /// What became of the settlements.
+    Settled(Runs<Settled>),
+    /// All that was ready was sent; the receiver has no credit any more.
+    Drained {
+        /// The receiver.
+        handle: u32,
+        /// Messages delivered on it since it was opened.
+        delivered: u64,
+    },
+    /// Messages for a receiver.
+    Delivery(Delivery),
+    /// The broker closed a receiver, and why.
+    ReceiverClosed {
+        /// The receiver.
+        handle: u32,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// One entity.
+    Entity(Box<EntityInfo>),
+    /// A page of a listing.
+    Entities {
+        /// In the order of their names.
+        entities: Vec<EntityInfo>,
+        /// Whether there are more behind the last one.
+        more: bool,
+    },
+    /// Messages that were peeked at.
+    Peeked(Vec<Peeked>),
+    /// So many messages were removed.
+    Purged(u64),
+    /// How the broker is.
+    Status(StatusInfo),
+}
+
+/// Opcodes of replies.
+pub mod opcode {
+    #![allow(missing_docs, reason = "each is the variant of `Reply` of the same name")]
+    pub const WELCOME: u8 = 0x81;
+    pub const PONG: u8 = 0x82;
+    pub const GOODBYE: u8 = 0x83;
+    pub const DONE: u8 = 0x84;
+    pub const REFUSED: u8 = 0x85;
+    pub const OPENED: u8 = 0x90;
+    pub const PUBLISHED: u8 = 0x91;
+    pub const DELIVERY: u8 = 0xa0;
+    pub const DRAINED: u8 = 0xa1;
+    pub const SETTLED: u8 = 0xa2;
+    pub const RECEIVER_CLOSED: u8 = 0xa3;
+    pub const ENTITY: u8 = 0xb0;
+    pub const ENTITIES: u8 = 0xb1;
+    pub const PEEKED: u8 = 0xc0;
+    pub const PURGED: u8 = 0xc1;
+    pub const STATUS: u8 = 0xd0;
+}

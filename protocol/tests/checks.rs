@@ -1,0 +1,134 @@
+//! What is laid out rightly and still not allowed: each limit of a message and of a rule, at its edge.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod examples;
+
+use bytes::Bytes;
+use postrider_protocol::error::ErrorCode;
+use postrider_protocol::limits;
+use postrider_protocol::message::{Incoming, Message};
+use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::value::{Id, Value};
+
+/// The field that the message is refused for; none when it is taken.
+fn refused(message: Message) -> Option<String> {
+    let refusal = Incoming::parse(message.encode()).err()?;
+    assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+    Some(refusal.field)
+}
+
+fn text(length: usize) -> String {
+    "é".repeat(length)
+}
+
+#[test]
+fn each_limit_of_a_message_holds_to_the_last_character() {
+    type Build = fn(usize) -> Message;
+    let cases: [(&str, usize, Build); 9] = [
+        ("message_id", 128, |n| Message { message_id: Some(text(n).into()), ..Message::default() }),
+        ("correlation_id", 128, |n| Message {
+            correlation_id: Some(Id::Bytes(vec![0; n].into())),
+            ..Message::default()
+        }),
+        ("session_id", 128, |n| Message { session_id: Some(text(n)), ..Message::default() }),
+        ("subject", 4096, |n| Message { subject: Some("x".repeat(n)), ..Message::default() }),
+        ("content_type", 4096, |n| Message { content_type: Some("x".repeat(n)), ..Message::default() }),
+        ("partition_key", 4096, |n| Message { partition_key: Some("x".repeat(n)), ..Message::default() }),
+        ("properties", 128, |n| Message { properties: vec![(text(n), Value::Null)], ..Message::default() }),
+        ("properties.p", 32_768, |n| Message {
+            properties: vec![("p".into(), Value::Bytes(vec![0; n].into()))],
+            ..Message::default()
+        }),
+        ("properties", 65_536 - 32_768 - 2, |n| Message {
+            properties: vec![
+                ("p".into(), Value::Bytes(vec![0; 32_768].into())),
+                ("q".into(), Value::Bytes(vec![0; n].into())),
+            ],
+            ..Message::default()
+        }),
+    ];
+    for (field, most, build) in cases {
+        assert_eq!(refused(build(most)), None, "{field} of {most}");
+        assert_eq!(refused(build(most + 1)).as_deref(), Some(field), "{field} above {most}");
+    }
+}
+
+#[test]
+fn fields_must_not_contradict_each_other() {
+    let with = |session: &str, key: &str| Message {
+        session_id: Some(session.into()),
+        partition_key: Some(key.into()),
+        ..Message::default()
+    };
+    assert_eq!(refused(with("a", "a")), None);
+    assert_eq!(refused(with("a", "b")).as_deref(), Some("partition_key"));
+    assert_eq!(refused(with("", "")).as_deref(), Some("session_id"));
+    let named = |names: &[&str]| Message {
+        properties: names.iter().map(|name| ((*name).to_owned(), Value::Null)).collect(),
+        ..Message::default()
+    };
+    assert_eq!(refused(named(&["a", "ab", "b"])), None);
+    assert_eq!(refused(named(&["Größe", "b", "GRÖSSE", "c"])), None);
+    assert!(
+        refused(named(&["Über", "b", "über", "c"])).is_some_and(|field| field.starts_with("properties."))
+    );
+    assert_eq!(refused(named(&[""])).as_deref(), Some("properties"));
+}
+
+#[test]
+fn a_header_that_is_not_one_is_refused_and_not_fatal() {
+    let refusal = Incoming::parse(Bytes::from_static(&[0, 0, 0, 4, 0x80, 0, 0, 0])).unwrap_err();
+    assert_eq!((refusal.code, refusal.field.as_str()), (ErrorCode::InvalidArgument, "message.present"));
+    let message = Incoming::parse(examples::full_message().encode()).unwrap();
+    let size = message.bytes.len() as u64;
+    assert!(message.check_size(size).is_ok());
+    assert_eq!(message.check_size(size - 1).unwrap_err().code, ErrorCode::MessageTooLarge);
+}
+
+#[test]
+fn rules_are_checked() {
+    let rule = |name: &str, filter| Rule { name: name.into(), filter };
+    let condition = |system, name: &str| Condition { system, name: name.into(), value: Value::Null };
+    let correlation = |system, name: &str| rule("r", Filter::Correlation(vec![condition(system, name)]));
+    let longest = "r".repeat(limits::RULE_NAME_CHARS);
+    for good in [
+        Rule::default_rule(),
+        rule(&longest, Filter::False),
+        correlation(true, "Subject"),
+        correlation(false, "any"),
+    ] {
+        good.check().unwrap();
+    }
+    for (bad, field) in [
+        (rule("", Filter::True), "rule.name"),
+        (rule(&(longest + "r"), Filter::True), "rule.name"),
+        (rule("a b", Filter::True), "rule.name"),
+        (rule("r", Filter::Sql("1 = 1".into())), "rule.filter"),
+        (rule("r", Filter::Correlation(vec![])), "rule.filter"),
+        (correlation(true, "any"), "rule.filter"),
+        (correlation(false, ""), "rule.filter"),
+    ] {
+        assert_eq!(bad.check().unwrap_err().field, field, "{bad:?}");
+    }
+}
+
+/// What `docs/semantics.md` says about null and about kinds.
+#[test]
+fn rules_match_as_documented() {
+    let message = Message {
+        message_id: Some(Id::Number(7)),
+        properties: vec![("N".into(), Value::Int(2)), ("none".into(), Value::Null)],
+        ..Message::default()
+    };
+    let matches = |system, name: &str, value: Value| {
+        Filter::Correlation(vec![Condition { system, name: name.into(), value }]).matches(&message)
+    };
+    assert!(matches(true, "MESSAGE_ID", "7".into()));
+    assert!(!matches(true, "message_id", Value::Int(7)));
+    assert!(matches(true, "subject", Value::Null));
+    assert!(matches(false, "n", Value::Float(2.0)));
+    assert!(!matches(false, "n", "2".into()));
+    assert!(matches(false, "none", Value::Null));
+    assert!(!matches(false, "absent", Value::Null));
+}

@@ -1,0 +1,391 @@
+//! One example of every request and reply, each field with a value of its own, so that swapped fields show.
+
+#![allow(dead_code, reason = "each test binary takes what it needs")]
+
+use bytes::{Bytes, BytesMut};
+use postrider_protocol::entity::{Counters, EntityInfo};
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::message::{DeadLetterInfo, Message, Record};
+use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
+use postrider_protocol::reply::{
+    Delivered, Delivery, PeekState, Peeked, Published, Reply, Settled, StatusInfo, Welcome,
+};
+use postrider_protocol::request::{
+    Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, SettleItem, Settlement, Stamp,
+};
+use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::token::LockToken;
+use postrider_protocol::value::{Id, Value};
+
+pub const STAMP: Stamp = Stamp { sequence: 7, floor: 5 };
+pub const TOKEN: LockToken = LockToken { shard: 3, lease: 0x2a, place: 0, salt: 0xdead_beef };
+
+/// The message of the worked example in `docs/protocol.md`.
+pub fn small_message() -> Message {
+    Message {
+        message_id: Some("o-1".into()),
+        subject: Some("OrderCreated".into()),
+        properties: vec![("priority".into(), "high".into())],
+        body: Bytes::from_static(b"{\"total\":42}"),
+        ..Message::default()
+    }
+}
+
+/// A message with every field set and a property of every kind.
+pub fn full_message() -> Message {
+    let text = |text: &str| Some(text.to_owned());
+    Message {
+        message_id: Some(Id::Number(1)),
+        correlation_id: Some(Id::Uuid(2)),
+        subject: text("subject"),
+        to: text("to"),
+        reply_to: text("reply-to"),
+        reply_to_session_id: text("reply-to-session"),
+        session_id: text("session"),
+        partition_key: text("session"),
+        content_type: text("text/plain"),
+        time_to_live_ms: Some(3),
+        scheduled_enqueue_time_ms: Some(4),
+        priority: Some(5),
+        cost: Some(6),
+        body_encoding: Some(7),
+        properties: vec![
+            ("null".into(), Value::Null),
+            ("bool".into(), true.into()),
+            ("int".into(), Value::Int(-8)),
+            ("float".into(), Value::Float(0.5)),
+            ("text".into(), "é".into()),
+            ("bytes".into(), Bytes::from_static(&[0, 255]).into()),
+            ("timestamp".into(), Value::Timestamp(9)),
+            ("uuid".into(), Value::Uuid(10)),
+        ],
+        body: Bytes::from_static(b"body"),
+    }
+}
+
+pub fn plain_record() -> Record {
+    Record {
+        enqueued_time_ms: 1_700_000_000_000,
+        enqueued_sequence: 4711,
+        dead_letter: None,
+        message: small_message().encode(),
+    }
+}
+
+pub fn dead_record() -> Record {
+    let dead_letter = DeadLetterInfo {
+        source: "orders".into(),
+        reason: "MaxDeliveryCountExceeded".into(),
+        description: "10 deliveries failed".into(),
+    };
+    Record { dead_letter: Some(dead_letter), ..plain_record() }
+}
+
+pub fn record_bytes(record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    record.put(&mut out);
+    out.freeze()
+}
+
+pub fn hello() -> Request {
+    Request::Hello(Hello {
+        versions: (1, 1),
+        features: 0,
+        client: 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff,
+        name: "orders".into(),
+        token: "secret".into(),
+    })
+}
+
+pub fn publish() -> Request {
+    Request::Publish { handle: 1, stamp: STAMP, atomic: false, messages: vec![small_message().encode()] }
+}
+
+pub fn settle() -> Request {
+    let item = SettleItem { token: TOKEN, run: 1, settlement: Settlement::Complete };
+    Request::Settle { stamp: Stamp { sequence: 8, floor: 8 }, items: vec![item] }
+}
+
+fn properties() -> Vec<(String, Value)> {
+    vec![("attempt".into(), Value::Int(2))]
+}
+
+fn settlements() -> Vec<SettleItem> {
+    let settlements = [
+        Settlement::Complete,
+        Settlement::Abandon { delay_ms: 250, properties: properties() },
+        Settlement::DeadLetter {
+            reason: "why".into(),
+            description: "details".into(),
+            properties: properties(),
+        },
+        Settlement::Defer { properties: properties() },
+        Settlement::Release,
+        Settlement::Renew { duration_ms: 30_000 },
+    ];
+    let mut place = 0;
+    let item = |settlement| {
+        place += 2;
+        SettleItem { token: LockToken { place, ..TOKEN }, run: 2, settlement }
+    };
+    settlements.into_iter().map(item).collect()
+}
+
+fn options() -> Options {
+    let mut options = Options::new().with_number(LOCK_DURATION_MS, 30_000).with_number(MAX_DELIVERY_COUNT, 5);
+    options.set("dead_letter_on_expiration", "true").expect("an option");
+    options.set("forward_to", "elsewhere").expect("an option");
+    options
+}
+
+fn rules() -> Vec<Rule> {
+    let condition = |system, name: &str, value| Condition { system, name: name.into(), value };
+    let correlation = Filter::Correlation(vec![
+        condition(true, "subject", "OrderCreated".into()),
+        condition(false, "priority", "high".into()),
+    ]);
+    vec![
+        Rule::default_rule(),
+        Rule { name: "none".into(), filter: Filter::False },
+        Rule { name: "urgent".into(), filter: correlation },
+        Rule { name: "sql".into(), filter: Filter::Sql("total > 10".into()) },
+    ]
+}
+
+/// One example of every request, in the order of their opcodes, then second ones that show other branches.
+pub fn requests() -> Vec<Request> {
+    let subscription = "order-events/subscriptions/payment".to_owned();
+    vec![
+        hello(),
+        Request::Ping,
+        Request::Goodbye,
+        Request::OpenSender { handle: 1, address: "order-events".into() },
+        publish(),
+        Request::CloseSender { handle: 1 },
+        Request::OpenReceiver(OpenReceiver {
+            handle: 2,
+            address: "email-queue/$dead-letter".into(),
+            mode: ReceiveMode::PeekLock,
+            lock_duration_ms: 20_000,
+            release_on_disconnect: true,
+            held: vec![40, 42],
+        }),
+        Request::Flow(Flow { handle: 2, delivered: 100, credit: 500, drain: false }),
+        settle(),
+        Request::CloseReceiver { handle: 2 },
+        Request::Create {
+            stamp: STAMP,
+            name: subscription.clone(),
+            kind: EntityKind::Subscription,
+            options: options(),
+            rules: rules(),
+        },
+        Request::Update { stamp: STAMP, name: "email-queue".into(), options: options() },
+        Request::Delete { stamp: STAMP, name: "email-queue".into() },
+        Request::Get { name: "email-queue".into() },
+        Request::List(Listing { kind: None, prefix: "order".into(), after: "order-a".into(), limit: 10 }),
+        Request::PutRule {
+            stamp: STAMP,
+            subscription: subscription.clone(),
+            replace: true,
+            rule: rules().remove(2),
+        },
+        Request::DeleteRule { stamp: STAMP, subscription, rule: "urgent".into() },
+        Request::Peek { address: "email-queue".into(), from: 17, limit: 100 },
+        Request::Purge { stamp: STAMP, address: "email-queue".into() },
+        Request::Status,
+        Request::Publish {
+            handle: 1,
+            stamp: STAMP,
+            atomic: true,
+            messages: vec![full_message().encode(), Message::default().encode()],
+        },
+        Request::Settle { stamp: STAMP, items: settlements() },
+        Request::List(Listing { kind: Some(EntityKind::Topic), ..Listing::default() }),
+        Request::OpenReceiver(OpenReceiver {
+            handle: 3,
+            address: "q".into(),
+            mode: ReceiveMode::ReceiveAndDelete,
+            lock_duration_ms: 0,
+            release_on_disconnect: false,
+            held: vec![],
+        }),
+    ]
+}
+
+pub fn refusal() -> Refusal {
+    Refusal {
+        retry_after_ms: 50,
+        tracking_id: 0x0102,
+        ..Refusal::invalid("name", "contains ' '").about("email queue")
+    }
+}
+
+pub fn published() -> Reply {
+    Reply::Published(vec![(1, Published::Accepted(4711))])
+}
+
+pub fn delivery() -> Reply {
+    let message = Delivered { sequence: 4711, attempts: 0, record: record_bytes(&plain_record()) };
+    Reply::Delivery(Delivery {
+        handle: 2,
+        token: TOKEN,
+        locked_until_ms: 1_700_000_060_000,
+        messages: vec![message],
+    })
+}
+
+fn info() -> EntityInfo {
+    EntityInfo {
+        name: "order-events/subscriptions/payment".into(),
+        kind: EntityKind::Subscription,
+        created_ms: 1_700_000_000_000,
+        options: options(),
+        rules: rules(),
+        counters: Counters {
+            active: 1,
+            locked: 2,
+            dead_letters: 3,
+            bytes: 4,
+            receivers: 5,
+            subscriptions: 6,
+            last_sequence: 7,
+            unmatched: 8,
+        },
+    }
+}
+
+/// One example of every reply, in the order of their opcodes, then second ones that show other branches.
+pub fn replies() -> Vec<Reply> {
+    let delivered = |record: &Record| Delivered { sequence: 12, attempts: 3, record: record_bytes(record) };
+    vec![
+        Reply::Welcome(Welcome {
+            version: 1,
+            features: 2,
+            cluster: 3,
+            node: 4,
+            feature_level: 5,
+            heartbeat_ms: 6,
+            frame_bytes: 7,
+            requests_in_flight: 8,
+            links: 9,
+        }),
+        Reply::Pong,
+        Reply::Goodbye(Refusal::new(ErrorCode::Unavailable, "the broker stops")),
+        Reply::Done,
+        Reply::Refused(refusal()),
+        Reply::Opened { max_message_bytes: 1_048_576, lock_duration_ms: 60_000 },
+        published(),
+        delivery(),
+        Reply::Drained { handle: 2, delivered: 101 },
+        Reply::Settled(vec![
+            (3, Settled::Done),
+            (1, Settled::Renewed(1_700_000_090_000)),
+            (2, Settled::Refused(Refusal::new(ErrorCode::LockLost, "ran out"))),
+        ]),
+        Reply::ReceiverClosed { handle: 2, refusal: Refusal::not_found("email-queue") },
+        Reply::Entity(Box::new(info())),
+        Reply::Entities { entities: vec![info(), info()], more: true },
+        Reply::Peeked(vec![
+            Peeked { state: PeekState::Ready, message: delivered(&dead_record()) },
+            Peeked { state: PeekState::Locked, message: delivered(&plain_record()) },
+        ]),
+        Reply::Purged(1_000),
+        Reply::Status(StatusInfo {
+            version: "0.1.0".into(),
+            cluster: 1,
+            node: 2,
+            uptime_ms: 3,
+            connections: 4,
+            entities: 5,
+            messages: 6,
+            bytes: 7,
+            published: 8,
+            delivered: 9,
+            settled: 10,
+            commits: 11,
+        }),
+        Reply::Published(vec![
+            (2, Published::Accepted(10)),
+            (1, Published::Duplicate(4)),
+            (1, Published::Refused(refusal())),
+        ]),
+    ]
+}
+
+/// The request's name. No wildcard: a new variant does not compile until it has a name and an example.
+pub fn request_name(request: &Request) -> &'static str {
+    match request {
+        Request::Hello(_) => "Hello",
+        Request::Ping => "Ping",
+        Request::Goodbye => "Goodbye",
+        Request::OpenSender { .. } => "OpenSender",
+        Request::CloseSender { .. } => "CloseSender",
+        Request::Publish { .. } => "Publish",
+        Request::OpenReceiver(_) => "OpenReceiver",
+        Request::Flow(_) => "Flow",
+        Request::Settle { .. } => "Settle",
+        Request::CloseReceiver { .. } => "CloseReceiver",
+        Request::Create { .. } => "Create",
+        Request::Update { .. } => "Update",
+        Request::Delete { .. } => "Delete",
+        Request::Get { .. } => "Get",
+        Request::List(_) => "List",
+        Request::PutRule { .. } => "PutRule",
+        Request::DeleteRule { .. } => "DeleteRule",
+        Request::Peek { .. } => "Peek",
+        Request::Purge { .. } => "Purge",
+        Request::Status => "Status",
+    }
+}
+
+/// The reply's name, in the same way.
+pub fn reply_name(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Welcome(_) => "Welcome",
+        Reply::Pong => "Pong",
+        Reply::Goodbye(_) => "Goodbye",
+        Reply::Done => "Done",
+        Reply::Refused(_) => "Refused",
+        Reply::Opened { .. } => "Opened",
+        Reply::Published(_) => "Published",
+        Reply::Settled(_) => "Settled",
+        Reply::Drained { .. } => "Drained",
+        Reply::Delivery(_) => "Delivery",
+        Reply::ReceiverClosed { .. } => "ReceiverClosed",
+        Reply::Entity(_) => "Entity",
+        Reply::Entities { .. } => "Entities",
+        Reply::Peeked(_) => "Peeked",
+        Reply::Purged(_) => "Purged",
+        Reply::Status(_) => "Status",
+    }
+}
+
+/// How many requests and replies there are; the lists above begin with one example of each.
+pub const REQUESTS: usize = 20;
+/// See [`REQUESTS`].
+pub const REPLIES: usize = 16;
+
+/// The request number of all example requests, and of replies that answer one.
+pub const NUMBER: u32 = 9;
+
+/// A request as one frame.
+pub fn request_frame(request: &Request) -> Bytes {
+    let mut out = BytesMut::new();
+    request.put(NUMBER, &mut out);
+    out.freeze()
+}
+
+/// A reply as one frame; what the broker sends by itself carries request 0.
+pub fn reply_frame(reply: &Reply) -> Bytes {
+    let unasked = matches!(reply, Reply::Delivery(_) | Reply::ReceiverClosed { .. } | Reply::Goodbye(_));
+    let mut out = BytesMut::new();
+    reply.put(if unasked { 0 } else { NUMBER }, &mut out);
+    out.freeze()
+}
+
+/// All example frames.
+pub fn frames() -> Vec<Bytes> {
+    let requests = requests().iter().map(request_frame).collect::<Vec<_>>();
+    requests.into_iter().chain(replies().iter().map(reply_frame)).collect()
+}

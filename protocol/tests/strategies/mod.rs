@@ -1,0 +1,414 @@
+//! Strategies: random values of everything that travels.
+
+#![allow(dead_code, reason = "each test binary takes what it needs")]
+
+use bytes::Bytes;
+use postrider_protocol::entity::{Counters, EntityInfo};
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::message::{DeadLetterInfo, Message, Record};
+use postrider_protocol::options::{Allowed, EntityKind, Options, TABLE};
+use postrider_protocol::reply::{
+    Delivered, Delivery, PeekState, Peeked, Published, Reply, Runs, Settled, StatusInfo, Welcome,
+};
+use postrider_protocol::request::{
+    Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, SettleItem, Settlement, Stamp,
+};
+use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::token::LockToken;
+use postrider_protocol::value::{Id, Value};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Any text, from empty to some characters of up to four bytes.
+pub fn text() -> impl Strategy<Value = String> + Clone {
+    vec(any::<char>(), 0..12).prop_map(String::from_iter)
+}
+
+pub fn bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+pub fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        // Without NaN, which does not equal itself.
+        any::<u64>()
+            .prop_map(f64::from_bits)
+            .prop_filter("not a number", |float| !float.is_nan())
+            .prop_map(Value::Float),
+        text().prop_map(Value::Text),
+        bytes().prop_map(Value::Bytes),
+        any::<i64>().prop_map(Value::Timestamp),
+        any::<u128>().prop_map(Value::Uuid),
+    ]
+}
+
+pub fn id() -> impl Strategy<Value = Id> {
+    prop_oneof![
+        text().prop_map(Id::Text),
+        any::<u64>().prop_map(Id::Number),
+        any::<u128>().prop_map(Id::Uuid),
+        bytes().prop_map(Id::Bytes),
+    ]
+}
+
+pub fn token() -> impl Strategy<Value = LockToken> {
+    any::<(u16, u64, u16, u32)>().prop_map(|(shard, lease, place, salt)| LockToken {
+        shard,
+        lease,
+        place,
+        salt,
+    })
+}
+
+pub fn properties() -> impl Strategy<Value = Vec<(String, Value)>> {
+    vec((text(), value()), 0..6)
+}
+
+pub fn message() -> impl Strategy<Value = Message> {
+    let ids = (option::of(id()), option::of(id()));
+    let texts = proptest::array::uniform7(option::of(text()));
+    let numbers = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>, Option<u8>)>();
+    (ids, texts, numbers, properties(), bytes()).prop_map(|(ids, texts, numbers, properties, body)| {
+        let [subject, to, reply_to, reply_to_session_id, session_id, partition_key, content_type] = texts;
+        let (time_to_live_ms, scheduled_enqueue_time_ms, priority, cost, body_encoding) = numbers;
+        Message {
+            message_id: ids.0,
+            correlation_id: ids.1,
+            subject,
+            to,
+            reply_to,
+            reply_to_session_id,
+            session_id,
+            partition_key,
+            content_type,
+            time_to_live_ms,
+            scheduled_enqueue_time_ms,
+            priority,
+            cost,
+            body_encoding,
+            properties,
+            body,
+        }
+    })
+}
+
+pub fn record() -> impl Strategy<Value = Record> {
+    let info = (text(), text(), text()).prop_map(|(source, reason, description)| DeadLetterInfo {
+        source,
+        reason,
+        description,
+    });
+    (any::<u64>(), any::<u64>(), option::of(info), message()).prop_map(
+        |(enqueued_time_ms, enqueued_sequence, dead_letter, message)| Record {
+            enqueued_time_ms,
+            enqueued_sequence,
+            dead_letter,
+            message: message.encode(),
+        },
+    )
+}
+
+/// Options through their public door: names and texts that are allowed.
+pub fn options() -> impl Strategy<Value = Options> {
+    vec((0..TABLE.len(), any::<u64>(), text()), 0..5).prop_map(|choices| {
+        let mut options = Options::new();
+        for (row, number, word) in choices {
+            let text = match TABLE[row].allowed {
+                Allowed::Number(low, high) => number.clamp(low, high).to_string(),
+                Allowed::Flag => (number.is_multiple_of(2)).to_string(),
+                Allowed::Word(words) => words[number as usize % words.len()].to_owned(),
+                Allowed::Text => word,
+            };
+            options.set(TABLE[row].name, &text).expect("an allowed value");
+        }
+        options
+    })
+}
+
+fn kind() -> impl Strategy<Value = EntityKind> {
+    select(EntityKind::ALL.to_vec())
+}
+
+pub fn rule() -> impl Strategy<Value = Rule> {
+    let condition =
+        (any::<bool>(), text(), value()).prop_map(|(system, name, value)| Condition { system, name, value });
+    let filter = prop_oneof![
+        Just(Filter::True),
+        Just(Filter::False),
+        vec(condition, 0..5).prop_map(Filter::Correlation),
+        text().prop_map(Filter::Sql),
+    ];
+    (text(), filter).prop_map(|(name, filter)| Rule { name, filter })
+}
+
+pub fn refusal() -> impl Strategy<Value = Refusal> {
+    let code = select(ErrorCode::ALL.to_vec());
+    (code, text(), text(), text(), any::<u64>(), any::<u64>()).prop_map(
+        |(code, entity, field, message, retry_after_ms, tracking_id)| Refusal {
+            code,
+            entity,
+            field,
+            message,
+            retry_after_ms,
+            tracking_id,
+        },
+    )
+}
+
+fn stamp() -> impl Strategy<Value = Stamp> {
+    (1..=u64::MAX).prop_flat_map(|sequence| {
+        (Just(sequence), 0..=sequence).prop_map(|(sequence, floor)| Stamp { sequence, floor })
+    })
+}
+
+fn settlement() -> impl Strategy<Value = Settlement> {
+    prop_oneof![
+        Just(Settlement::Complete),
+        (any::<u64>(), properties())
+            .prop_map(|(delay_ms, properties)| Settlement::Abandon { delay_ms, properties }),
+        (text(), text(), properties()).prop_map(|(reason, description, properties)| {
+            Settlement::DeadLetter { reason, description, properties }
+        }),
+        properties().prop_map(|properties| Settlement::Defer { properties }),
+        Just(Settlement::Release),
+        any::<u64>().prop_map(|duration_ms| Settlement::Renew { duration_ms }),
+    ]
+}
+
+fn settle_item() -> impl Strategy<Value = SettleItem> {
+    (token(), 1..100u16, settlement()).prop_map(|(mut token, run, settlement)| {
+        token.place = token.place.min(u16::MAX - run);
+        SettleItem { token, run, settlement }
+    })
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    (any::<(u16, u16)>(), any::<u64>(), any::<u128>(), text(), text()).prop_map(
+        |(versions, features, client, name, token)| Hello { versions, features, client, name, token },
+    )
+}
+
+fn open_receiver() -> impl Strategy<Value = OpenReceiver> {
+    let mode = select(vec![ReceiveMode::PeekLock, ReceiveMode::ReceiveAndDelete]);
+    (any::<u32>(), text(), mode, any::<u64>(), any::<bool>(), vec(any::<u64>(), 0..6)).prop_map(
+        |(handle, address, mode, lock_duration_ms, release_on_disconnect, held)| OpenReceiver {
+            handle,
+            address,
+            mode,
+            lock_duration_ms,
+            release_on_disconnect,
+            held,
+        },
+    )
+}
+
+fn listing() -> impl Strategy<Value = Listing> {
+    (option::of(kind()), text(), text(), any::<u32>()).prop_map(|(kind, prefix, after, limit)| Listing {
+        kind,
+        prefix,
+        after,
+        limit,
+    })
+}
+
+/// A strategy for every kind of request.
+pub fn requests() -> Vec<BoxedStrategy<Request>> {
+    vec![
+        hello().prop_map(Request::Hello).boxed(),
+        Just(Request::Ping).boxed(),
+        Just(Request::Goodbye).boxed(),
+        (any::<u32>(), text()).prop_map(|(handle, address)| Request::OpenSender { handle, address }).boxed(),
+        any::<u32>().prop_map(|handle| Request::CloseSender { handle }).boxed(),
+        (any::<u32>(), stamp(), any::<bool>(), vec(message().prop_map(|message| message.encode()), 0..5))
+            .prop_map(|(handle, stamp, atomic, messages)| Request::Publish {
+                handle,
+                stamp,
+                atomic,
+                messages,
+            })
+            .boxed(),
+        open_receiver().prop_map(Request::OpenReceiver).boxed(),
+        any::<(u32, u64, u32, bool)>()
+            .prop_map(|(handle, delivered, credit, drain)| {
+                Request::Flow(Flow { handle, delivered, credit, drain })
+            })
+            .boxed(),
+        (stamp(), vec(settle_item(), 0..8))
+            .prop_map(|(stamp, items)| Request::Settle { stamp, items })
+            .boxed(),
+        any::<u32>().prop_map(|handle| Request::CloseReceiver { handle }).boxed(),
+        (stamp(), text(), kind(), options(), vec(rule(), 0..4))
+            .prop_map(|(stamp, name, kind, options, rules)| Request::Create {
+                stamp,
+                name,
+                kind,
+                options,
+                rules,
+            })
+            .boxed(),
+        (stamp(), text(), options())
+            .prop_map(|(stamp, name, options)| Request::Update { stamp, name, options })
+            .boxed(),
+        (stamp(), text()).prop_map(|(stamp, name)| Request::Delete { stamp, name }).boxed(),
+        text().prop_map(|name| Request::Get { name }).boxed(),
+        listing().prop_map(Request::List).boxed(),
+        (stamp(), text(), any::<bool>(), rule())
+            .prop_map(|(stamp, subscription, replace, rule)| Request::PutRule {
+                stamp,
+                subscription,
+                replace,
+                rule,
+            })
+            .boxed(),
+        (stamp(), text(), text())
+            .prop_map(|(stamp, subscription, rule)| Request::DeleteRule { stamp, subscription, rule })
+            .boxed(),
+        (text(), any::<u64>(), any::<u32>())
+            .prop_map(|(address, from, limit)| Request::Peek { address, from, limit })
+            .boxed(),
+        (stamp(), text()).prop_map(|(stamp, address)| Request::Purge { stamp, address }).boxed(),
+        Just(Request::Status).boxed(),
+    ]
+}
+
+fn delivered() -> impl Strategy<Value = Delivered> {
+    (any::<u64>(), any::<u32>(), record()).prop_map(|(sequence, attempts, record)| {
+        let mut out = bytes::BytesMut::new();
+        record.put(&mut out);
+        Delivered { sequence, attempts, record: out.freeze() }
+    })
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    (any::<u32>(), token(), any::<u64>(), vec(delivered(), 0..4)).prop_map(
+        |(handle, token, locked_until_ms, messages)| Delivery { handle, token, locked_until_ms, messages },
+    )
+}
+
+/// Runs as a broker writes them: no two neighbours that could be one.
+fn runs<T: Clone + PartialEq + std::fmt::Debug>(
+    outcome: impl Strategy<Value = T>,
+    at: impl Fn(&T, u32) -> T,
+) -> impl Strategy<Value = Runs<T>> {
+    vec((1..300u32, outcome), 0..8).prop_map(move |mut runs| {
+        runs.dedup_by(|next, first| at(&first.1, first.0) == next.1);
+        runs
+    })
+}
+
+fn published() -> impl Strategy<Value = Runs<Published>> {
+    let outcome = prop_oneof![
+        any::<u64>().prop_map(Published::Accepted),
+        any::<u64>().prop_map(Published::Duplicate),
+        refusal().prop_map(Published::Refused),
+    ];
+    runs(outcome, Published::at)
+}
+
+fn settled() -> impl Strategy<Value = Runs<Settled>> {
+    let outcome = prop_oneof![
+        Just(Settled::Done),
+        any::<u64>().prop_map(Settled::Renewed),
+        refusal().prop_map(Settled::Refused),
+    ];
+    runs(outcome, |settled, _| settled.clone())
+}
+
+fn welcome() -> impl Strategy<Value = Welcome> {
+    any::<(u16, u64, u128, u64, u32, u64, u32, u32, u32)>().prop_map(|numbers| Welcome {
+        version: numbers.0,
+        features: numbers.1,
+        cluster: numbers.2,
+        node: numbers.3,
+        feature_level: numbers.4,
+        heartbeat_ms: numbers.5,
+        frame_bytes: numbers.6,
+        requests_in_flight: numbers.7,
+        links: numbers.8,
+    })
+}
+
+fn info() -> impl Strategy<Value = EntityInfo> {
+    let counters = any::<[u64; 8]>().prop_map(|[a, b, c, d, e, f, g, h]| Counters {
+        active: a,
+        locked: b,
+        dead_letters: c,
+        bytes: d,
+        receivers: e,
+        subscriptions: f,
+        last_sequence: g,
+        unmatched: h,
+    });
+    (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
+        |(name, kind, created_ms, options, rules, counters)| EntityInfo {
+            name,
+            kind,
+            created_ms,
+            options,
+            rules,
+            counters,
+        },
+    )
+}
+
+fn peeked() -> impl Strategy<Value = Peeked> {
+    (select(vec![PeekState::Ready, PeekState::Locked]), delivered())
+        .prop_map(|(state, message)| Peeked { state, message })
+}
+
+fn status() -> impl Strategy<Value = StatusInfo> {
+    (text(), any::<u128>(), any::<u64>(), any::<[u64; 9]>()).prop_map(|(version, cluster, node, numbers)| {
+        let [uptime_ms, connections, entities, messages, bytes, published, delivered, settled, commits] =
+            numbers;
+        StatusInfo {
+            version,
+            cluster,
+            node,
+            uptime_ms,
+            connections,
+            entities,
+            messages,
+            bytes,
+            published,
+            delivered,
+            settled,
+            commits,
+        }
+    })
+}
+
+/// A strategy for every kind of reply.
+pub fn replies() -> Vec<BoxedStrategy<Reply>> {
+    vec![
+        welcome().prop_map(Reply::Welcome).boxed(),
+        Just(Reply::Pong).boxed(),
+        refusal().prop_map(Reply::Goodbye).boxed(),
+        Just(Reply::Done).boxed(),
+        refusal().prop_map(Reply::Refused).boxed(),
+        any::<(u64, u64)>()
+            .prop_map(|(max_message_bytes, lock_duration_ms)| Reply::Opened {
+                max_message_bytes,
+                lock_duration_ms,
+            })
+            .boxed(),
+        published().prop_map(Reply::Published).boxed(),
+        settled().prop_map(Reply::Settled).boxed(),
+        any::<(u32, u64)>().prop_map(|(handle, delivered)| Reply::Drained { handle, delivered }).boxed(),
+        delivery().prop_map(Reply::Delivery).boxed(),
+        (any::<u32>(), refusal())
+            .prop_map(|(handle, refusal)| Reply::ReceiverClosed { handle, refusal })
+            .boxed(),
+        info().prop_map(|info| Reply::Entity(Box::new(info))).boxed(),
+        (vec(info(), 0..4), any::<bool>())
+            .prop_map(|(entities, more)| Reply::Entities { entities, more })
+            .boxed(),
+        vec(peeked(), 0..4).prop_map(Reply::Peeked).boxed(),
+        any::<u64>().prop_map(Reply::Purged).boxed(),
+        status().prop_map(Reply::Status).boxed(),
+    ]
+}
