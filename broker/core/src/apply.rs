@@ -1,0 +1,74 @@
+//! From facts to rows: blind, total, and the same everywhere.
+
+use crate::fact::Fact;
+use crate::key::{Key, KeyRange};
+use bytes::{Bytes, BytesMut};
+
+/// One change of the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// The row has this value from now on.
+    Put(Key, Bytes),
+    /// The row is gone.
+    Delete(Key),
+    /// The row, which was put exactly once, is gone.
+    SingleDelete(Key),
+    /// All rows of a range are gone.
+    DeleteRange(KeyRange),
+}
+
+/// Hands the changes that `facts` of a shard mean to `sink`, in order.
+pub fn apply(shard: u16, facts: &[Fact], sink: &mut dyn FnMut(Write)) {
+    for fact in facts {
+        apply_one(shard, fact, sink);
+    }
+}
+
+fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
+    match fact {
+        Fact::EntityPut(entity, row) => {
+            sink(Write::Put(Key::Entity(shard, *entity), laid_out(|out| row.put(out))));
+        }
+        Fact::EntityGone(entity) => {
+            sink(Write::Delete(Key::Entity(shard, *entity)));
+            KeyRange::content(shard, *entity).for_each(|range| sink(Write::DeleteRange(range)));
+        }
+        Fact::RulePut(entity, rule) => {
+            let key = Key::Rule(shard, *entity, rule.name.to_ascii_lowercase());
+            sink(Write::Put(key, laid_out(|out| rule.put(out))));
+        }
+        Fact::RuleGone(entity, name) => {
+            sink(Write::Delete(Key::Rule(shard, *entity, name.to_ascii_lowercase())));
+        }
+        Fact::QueueState(queue, row) => {
+            sink(Write::Put(Key::QueueState(shard, *queue), laid_out(|out| row.put(out))));
+        }
+        Fact::PageWritten(queue, first, page) => {
+            sink(Write::Put(Key::Page(shard, *queue, *first), page.clone()));
+        }
+        Fact::PageState(queue, first, state) => {
+            sink(Write::Put(Key::PageState(shard, *queue, *first), state.clone()));
+        }
+        Fact::PageGone(queue, first) => {
+            sink(Write::SingleDelete(Key::Page(shard, *queue, *first)));
+            sink(Write::Delete(Key::PageState(shard, *queue, *first)));
+        }
+        Fact::PagesGone(queue, from, to) => {
+            sink(Write::DeleteRange(KeyRange::pages(shard, *queue, *from, *to)));
+            sink(Write::DeleteRange(KeyRange::page_states(shard, *queue, *from, *to)));
+        }
+        Fact::Leased(lease, row) => sink(Write::Put(Key::Lease(shard, *lease), laid_out(|out| row.put(out)))),
+        Fact::LeaseGone(lease) => sink(Write::Delete(Key::Lease(shard, *lease))),
+        Fact::Outcomes(client, first, row) => {
+            sink(Write::Put(Key::Outcomes(shard, *client, *first), laid_out(|out| row.put(out))));
+        }
+        Fact::OutcomesGone(client, first) => sink(Write::Delete(Key::Outcomes(shard, *client, *first))),
+        Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
+    }
+}
+
+fn laid_out(put: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::new();
+    put(&mut out);
+    out.freeze()
+}

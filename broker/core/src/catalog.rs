@@ -1,0 +1,153 @@
+//! The entities of a shard, by name and by number.
+
+use crate::fact::{EntityRow, QueueRow};
+use postrider_protocol::error::Refusal;
+use postrider_protocol::limits;
+use postrider_protocol::name::EntityName;
+use postrider_protocol::options::{self, EntityKind, Options};
+use postrider_protocol::rule::Rule;
+use std::collections::BTreeMap;
+
+/// Where an option is not set.
+const DEFAULT_LOCK_DURATION_MS: u64 = 60_000;
+const DEFAULT_MAX_DELIVERY_COUNT: u64 = 10;
+
+/// An entity.
+#[derive(Debug, Clone)]
+pub struct Entity {
+    /// What is stored of it.
+    pub row: EntityRow,
+    /// A subscription's rules, by name in lower case: case does not tell them apart.
+    pub rules: BTreeMap<String, Rule>,
+    /// A topic's subscriptions.
+    pub subscriptions: Vec<u64>,
+    /// A topic's own counters.
+    pub topic: QueueRow,
+}
+
+impl Entity {
+    /// An entity without content.
+    pub fn new(row: EntityRow) -> Self {
+        let topic = QueueRow { next: 1, low: 1, ..QueueRow::default() };
+        Entity { row, rules: BTreeMap::new(), subscriptions: Vec::new(), topic }
+    }
+
+    /// How long its locks hold, in milliseconds.
+    pub fn lock_duration_ms(&self) -> u64 {
+        self.row.options.number(options::LOCK_DURATION_MS, DEFAULT_LOCK_DURATION_MS)
+    }
+
+    /// Failed deliveries after which a message is dead-lettered.
+    pub fn max_delivery_count(&self) -> u64 {
+        self.row.options.number(options::MAX_DELIVERY_COUNT, DEFAULT_MAX_DELIVERY_COUNT)
+    }
+
+    /// The largest message it takes.
+    pub fn max_message_bytes(&self) -> u64 {
+        self.row.options.number(options::MAX_MESSAGE_BYTES, limits::MESSAGE_BYTES as u64)
+    }
+
+    /// Its options with the defaults filled in.
+    pub fn options(&self) -> Options {
+        let mut all = Options::new();
+        if self.row.kind != EntityKind::Topic {
+            all = all.with_number(options::LOCK_DURATION_MS, self.lock_duration_ms());
+            all = all.with_number(options::MAX_DELIVERY_COUNT, self.max_delivery_count());
+        }
+        if self.row.kind != EntityKind::Subscription {
+            all = all.with_number(options::MAX_MESSAGE_BYTES, self.max_message_bytes());
+        }
+        all.update(&self.row.options);
+        all
+    }
+
+    /// The subscription's rules.
+    pub fn rules(&self) -> Vec<Rule> {
+        self.rules.values().cloned().collect()
+    }
+
+    /// Whether the entity has queues of its own.
+    pub fn has_queues(&self) -> bool {
+        self.row.kind != EntityKind::Topic
+    }
+}
+
+/// The entities of a shard.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    entities: BTreeMap<u64, Entity>,
+    names: BTreeMap<String, u64>,
+}
+
+impl Catalog {
+    /// Adds an entity, and a subscription to its topic.
+    pub fn insert(&mut self, id: u64, entity: Entity) {
+        self.names.insert(entity.row.name.to_ascii_lowercase(), id);
+        if let Some(topic) = self.topic_of(&entity.row) {
+            topic.subscriptions.push(id);
+        }
+        self.entities.insert(id, entity);
+    }
+
+    /// Removes an entity, and a subscription from its topic.
+    pub fn remove(&mut self, id: u64) -> Option<Entity> {
+        let entity = self.entities.remove(&id)?;
+        self.names.remove(&entity.row.name.to_ascii_lowercase());
+        if let Some(topic) = self.topic_of(&entity.row) {
+            topic.subscriptions.retain(|subscription| *subscription != id);
+        }
+        Some(entity)
+    }
+
+    fn topic_of(&mut self, row: &EntityRow) -> Option<&mut Entity> {
+        let name = EntityName::new(&row.name).ok()?;
+        let (topic, _) = name.subscription()?;
+        let id = self.names.get(&topic.to_ascii_lowercase())?;
+        self.entities.get_mut(id)
+    }
+
+    /// The number of a name.
+    pub fn find(&self, name: &EntityName) -> Option<u64> {
+        self.names.get(&name.key()).copied()
+    }
+
+    /// The number and entity of a name; refuses with `NotFound`.
+    pub fn require(&self, name: &EntityName) -> Result<(u64, &Entity), Refusal> {
+        let id = self.find(name).ok_or_else(|| Refusal::not_found(name.as_str()))?;
+        let entity = self.get(id).ok_or_else(|| Refusal::not_found(name.as_str()))?;
+        Ok((id, entity))
+    }
+
+    /// An entity.
+    pub fn get(&self, id: u64) -> Option<&Entity> {
+        self.entities.get(&id)
+    }
+
+    /// An entity, to be changed.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Entity> {
+        self.entities.get_mut(&id)
+    }
+
+    /// All entities, in the order of their names without regard to case, behind the name `after`.
+    pub fn by_name<'a>(&'a self, after: &str) -> impl Iterator<Item = (u64, &'a Entity)> + 'a {
+        use std::ops::Bound;
+        let from =
+            if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after.to_ascii_lowercase()) };
+        self.names.range((from, Bound::Unbounded)).filter_map(|(_, id)| Some((*id, self.entities.get(id)?)))
+    }
+
+    /// The numbers of the entities that have queues.
+    pub fn with_queues(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entities.iter().filter(|(_, entity)| entity.has_queues()).map(|(id, _)| *id)
+    }
+
+    /// How many entities there are.
+    pub fn len(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entities.is_empty()
+    }
+}

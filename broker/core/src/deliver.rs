@@ -1,0 +1,150 @@
+//! Giving messages to receivers, at the end of a turn.
+
+use crate::catalog::Entity;
+use crate::command::ReceiverKey;
+use crate::context::Context;
+use crate::effect::{Deliver, Effect};
+use crate::key::QueueId;
+use crate::lease::{Hold, Lease, LeaseRow};
+use crate::queue::{Acquired, Queue};
+use crate::receiver::Receiver;
+use crate::shard::Shard;
+use postrider_protocol::limits::{BATCH_BYTES, DELIVERY_MESSAGES};
+use postrider_protocol::reply::Reply;
+use postrider_protocol::request::ReceiveMode;
+use postrider_protocol::token::LockToken;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The receivers that can take something, by how many messages they hold, and then by how many they have had.
+struct Line {
+    levels: BTreeMap<u64, BTreeSet<(u64, ReceiverKey)>>,
+}
+
+impl Line {
+    fn of<'a>(receivers: impl Iterator<Item = &'a Receiver>) -> Self {
+        let mut line = Line { levels: BTreeMap::new() };
+        line.extend(receivers);
+        line
+    }
+
+    fn extend<'a>(&mut self, receivers: impl IntoIterator<Item = &'a Receiver>) {
+        for receiver in receivers {
+            self.levels.entry(receiver.outstanding).or_default().insert((receiver.delivered, receiver.key));
+        }
+    }
+
+    fn remove(&mut self, receiver: &Receiver) {
+        if let Some(level) = self.levels.get_mut(&receiver.outstanding) {
+            level.remove(&(receiver.delivered, receiver.key));
+            if level.is_empty() {
+                self.levels.remove(&receiver.outstanding);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Gives out what the queue has ready, to those who hold least of it.
+    pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) {
+        if self.queues.get(&id).is_some_and(Queue::has_next) {
+            let mut line = Line::of(self.open_receivers(id));
+            while let Some((receiver, share)) = self.next_share(id, &line) {
+                line.remove(&self.receivers[&receiver]);
+                self.deliver_to(cx, id, receiver, share);
+                line.extend(self.receivers.get(&receiver).filter(|receiver| receiver.is_open()));
+            }
+        }
+        self.answer_drains(id);
+        let wanted = self.open_receivers(id).next().is_some();
+        let load = self.queues.get_mut(&id).and_then(|queue| queue.wants_load(wanted));
+        self.turn.effects.extend(load.map(Effect::Load));
+    }
+
+    fn open_receivers(&self, id: QueueId) -> impl Iterator<Item = &Receiver> {
+        let keys = self.queues.get(&id).map_or(&[][..], |queue| &queue.receivers);
+        keys.iter().filter_map(|key| self.receivers.get(key)).filter(|receiver| receiver.is_open())
+    }
+
+    /// Who gets messages next, and how many: the one that holds least, up to what the next one holds; where all hold
+    /// the same, an equal part. Runs of neighbours so stay together, and the shares come out even.
+    fn next_share(&self, id: QueueId, line: &Line) -> Option<(ReceiverKey, u64)> {
+        let queue = self.queues.get(&id).filter(|queue| queue.has_next())?;
+        let mut levels = line.levels.iter();
+        let (least, level) = levels.next()?;
+        let ahead = levels.next().map(|(outstanding, _)| outstanding - least);
+        let equal = queue.ready().div_ceil(level.len() as u64);
+        let share = match ahead {
+            Some(ahead) if level.len() == 1 => ahead,
+            Some(ahead) => ahead.min(equal),
+            None => equal,
+        };
+        let (_, key) = level.first()?;
+        let credit = self.receivers.get(key)?.credit;
+        Some((*key, share.clamp(1, u64::from(credit))))
+    }
+
+    fn deliver_to(&mut self, cx: &Context<'_>, id: QueueId, key: ReceiverKey, share: u64) {
+        let Some(receiver) = self.receivers.get_mut(&key) else { return };
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let locks = receiver.mode == ReceiveMode::PeekLock;
+        if locks {
+            self.row.last_lease += 1;
+        }
+        let lease = locks.then_some(self.row.last_lease);
+        let acquired = queue.acquire(share.min(DELIVERY_MESSAGES as u64), BATCH_BYTES as u64, lease);
+        receiver.deliver(acquired.messages, acquired.bytes);
+        self.touched.insert(id);
+        let (token, locked_until_ms) = match lease {
+            Some(lease) => self.lease(cx, id, key, lease, &acquired),
+            None => (LockToken { shard: self.id, lease: 0, place: 0, salt: 0 }, 0),
+        };
+        let deliver = Deliver { receiver: key, queue: id, token, locked_until_ms, runs: acquired.runs };
+        self.turn.effects.push(Effect::Deliver(deliver));
+    }
+
+    fn lease(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        key: ReceiverKey,
+        lease: u64,
+        acquired: &Acquired,
+    ) -> (LockToken, u64) {
+        let receiver = &self.receivers[&key];
+        let own = self.catalog.get(id.entity).map_or(0, Entity::lock_duration_ms);
+        let duration_ms = if receiver.lock_duration_ms == 0 { own } else { receiver.lock_duration_ms };
+        let until_ms = cx.now.wall_ms.saturating_add(duration_ms);
+        let hold = |run: &crate::effect::PageRun| Hold {
+            page: run.page,
+            index: run.index,
+            count: run.count,
+            attempts: run.attempts,
+            until_ms,
+            held: true,
+        };
+        let salt = cx.salt(lease);
+        let holds = acquired.runs.iter().map(hold).collect();
+        let row =
+            LeaseRow { queue: id, owner: receiver.owner, salt, duration_ms, longest_ms: duration_ms, holds };
+        self.insert_lease(lease, Lease::new(&row, Some(key), cx.now));
+        self.touched_leases.insert(lease);
+        (LockToken { shard: self.id, lease, place: 0, salt }, until_ms)
+    }
+
+    /// Answers the receivers that wait to hear that nothing more is ready.
+    fn answer_drains(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.get(&id) else { return };
+        let empty = !queue.has_next() && queue.is_all_hot();
+        for key in queue.receivers.clone() {
+            let Some(receiver) = self.receivers.get_mut(&key) else { continue };
+            if !empty && receiver.credit > 0 {
+                continue;
+            }
+            for ticket in std::mem::take(&mut receiver.draining) {
+                receiver.credit = 0;
+                let reply = Reply::Drained { handle: key.handle, delivered: receiver.delivered };
+                self.turn.effects.push(Effect::Reply(ticket, reply));
+            }
+        }
+    }
+}

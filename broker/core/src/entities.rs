@@ -1,0 +1,230 @@
+//! Creating, changing and deleting entities and rules.
+
+use crate::catalog::Entity;
+use crate::command::ReceiverKey;
+use crate::context::Now;
+use crate::effect::Effect;
+use crate::fact::{EntityRow, Fact};
+use crate::key::QueueId;
+use crate::queue::Queue;
+use crate::shard::Shard;
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::limits;
+use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::options::{EntityKind, Options};
+use postrider_protocol::reply::Reply;
+use postrider_protocol::rule::Rule;
+use std::collections::BTreeSet;
+
+impl Shard {
+    pub(crate) fn create(
+        &mut self,
+        now: Now,
+        name: &EntityName,
+        kind: EntityKind,
+        options: Options,
+        rules: Vec<Rule>,
+    ) -> Result<Reply, Refusal> {
+        self.check_new(name, kind, &options, &rules)?;
+        self.row.last_entity += 1;
+        let id = self.row.last_entity;
+        let row = EntityRow { name: name.as_str().to_owned(), kind, created_ms: now.wall_ms, options };
+        self.turn.facts.push(Fact::EntityPut(id, row.clone()));
+        self.catalog.insert(id, Entity::new(row));
+        if kind == EntityKind::Topic {
+            self.touched_topics.insert(id);
+        } else {
+            for lane in [Lane::Main, Lane::DeadLetter] {
+                let queue = QueueId { entity: id, lane };
+                self.queues.insert(queue, Queue::new(queue, self.window));
+                self.touched.insert(queue);
+            }
+        }
+        if kind == EntityKind::Subscription {
+            let rules = if rules.is_empty() { vec![Rule::default_rule()] } else { rules };
+            rules.into_iter().for_each(|rule| self.store_rule(id, rule));
+        }
+        Ok(Reply::Done)
+    }
+
+    fn check_new(
+        &self,
+        name: &EntityName,
+        kind: EntityKind,
+        options: &Options,
+        rules: &[Rule],
+    ) -> Result<(), Refusal> {
+        if let Some((_, existing)) = self.catalog.find(name).and_then(|id| Some((id, self.catalog.get(id)?)))
+        {
+            let text = format!("a {} of this name exists; names do not differ by case", existing.row.kind);
+            return Err(Refusal::new(ErrorCode::AlreadyExists, text).about(&existing.row.name));
+        }
+        options.check(kind).map_err(|refusal| refusal.about(name.as_str()))?;
+        match (kind, name.subscription()) {
+            (EntityKind::Subscription, Some((topic, _))) => self.check_subscription(name, topic, rules),
+            (EntityKind::Subscription, None) => {
+                Err(Refusal::invalid("name", "of a subscription is <topic>/subscriptions/<name>")
+                    .about(name.as_str()))
+            }
+            (_, Some(_)) => {
+                Err(Refusal::invalid("name", format!("with /subscriptions/ in it is not a {kind}'s"))
+                    .about(name.as_str()))
+            }
+            (_, None) if !rules.is_empty() => {
+                Err(Refusal::invalid("rules", format!("a {kind} has no rules")).about(name.as_str()))
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    fn check_subscription(&self, name: &EntityName, topic: &str, rules: &[Rule]) -> Result<(), Refusal> {
+        let (_, found) = self.catalog.require(&EntityName::new(topic)?)?;
+        if found.row.kind != EntityKind::Topic {
+            return Err(Refusal::invalid("name", format!("{topic} is a {}, not a topic", found.row.kind))
+                .about(name.as_str()));
+        }
+        if found.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_TOPIC {
+            let text = format!(
+                "the topic has {} subscriptions, the most there can be",
+                limits::SUBSCRIPTIONS_PER_TOPIC
+            );
+            return Err(Refusal::new(ErrorCode::QuotaExceeded, text).about(topic));
+        }
+        let mut names = BTreeSet::new();
+        for rule in rules {
+            rule.check().map_err(|refusal| refusal.about(name.as_str()))?;
+            if !names.insert(rule.name.to_ascii_lowercase()) {
+                return Err(
+                    Refusal::invalid("rules", format!("{} is given twice", rule.name)).about(name.as_str())
+                );
+            }
+        }
+        self.check_rule_room(topic, rules.len().max(1))
+    }
+
+    /// Refuses more rules on a topic than there can be.
+    fn check_rule_room(&self, topic: &str, more: usize) -> Result<(), Refusal> {
+        let (_, found) = self.catalog.require(&EntityName::new(topic)?)?;
+        let subscriptions = found.subscriptions.iter().filter_map(|id| self.catalog.get(*id));
+        let rules: usize = subscriptions.map(|subscription| subscription.rules.len()).sum();
+        if rules + more <= limits::RULES_PER_TOPIC {
+            return Ok(());
+        }
+        let text = format!("the topic has {rules} rules, at most {} are allowed", limits::RULES_PER_TOPIC);
+        Err(Refusal::new(ErrorCode::QuotaExceeded, text).about(topic))
+    }
+
+    pub(crate) fn update(&mut self, name: &EntityName, options: &Options) -> Result<Reply, Refusal> {
+        let (id, entity) = self.catalog.require(name)?;
+        options.check(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
+        let mut row = entity.row.clone();
+        row.options.update(options);
+        if let Some(entity) = self.catalog.get_mut(id) {
+            entity.row = row.clone();
+        }
+        self.turn.facts.push(Fact::EntityPut(id, row));
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
+        let (id, entity) = self.catalog.require(name)?;
+        for subscription in entity.subscriptions.clone() {
+            self.delete_entity(subscription);
+        }
+        self.delete_entity(id);
+        Ok(Reply::Done)
+    }
+
+    fn delete_entity(&mut self, id: u64) {
+        let Some(entity) = self.catalog.remove(id) else { return };
+        for lane in [Lane::Main, Lane::DeadLetter] {
+            self.delete_queue(QueueId { entity: id, lane }, &entity.row.name);
+        }
+        self.touched_topics.remove(&id);
+        self.turn.facts.push(Fact::EntityGone(id));
+    }
+
+    fn delete_queue(&mut self, id: QueueId, name: &str) {
+        let Some(queue) = self.queues.remove(&id) else { return };
+        self.touched.remove(&id);
+        self.hungry.remove(&id);
+        let leases = self.leases.iter().filter(|(_, lease)| lease.queue == id);
+        for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {
+            self.remove_lease(lease);
+        }
+        for receiver in queue.receivers {
+            self.close_with(receiver, Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
+        }
+    }
+
+    fn close_with(&mut self, key: ReceiverKey, refusal: Refusal) {
+        if let Some(receiver) = self.receivers.remove(&key) {
+            self.by_owner.remove(&receiver.owner);
+            self.refuse_drains(receiver.draining, &refusal);
+            self.turn.effects.push(Effect::Closed(key, refusal));
+        }
+    }
+
+    pub(crate) fn put_rule(
+        &mut self,
+        subscription: &EntityName,
+        replace: bool,
+        rule: Rule,
+    ) -> Result<Reply, Refusal> {
+        let (id, entity) = self.require_subscription(subscription)?;
+        rule.check().map_err(|refusal| refusal.about(subscription.as_str()))?;
+        match (entity.rules.contains_key(&rule.name.to_ascii_lowercase()), replace) {
+            (true, false) => {
+                let text = format!("a rule {} exists; update it to replace it", rule.name);
+                return Err(Refusal::new(ErrorCode::AlreadyExists, text).about(subscription.as_str()));
+            }
+            (false, true) => return Err(no_rule(subscription, &rule.name)),
+            (true, true) => {}
+            (false, false) => {
+                let topic = subscription.subscription().map_or("", |(topic, _)| topic);
+                self.check_rule_room(topic, 1)?;
+            }
+        }
+        self.store_rule(id, rule);
+        Ok(Reply::Done)
+    }
+
+    fn store_rule(&mut self, id: u64, rule: Rule) {
+        if let Some(entity) = self.catalog.get_mut(id) {
+            entity.rules.insert(rule.name.to_ascii_lowercase(), rule.clone());
+            self.turn.facts.push(Fact::RulePut(id, rule));
+        }
+    }
+
+    pub(crate) fn delete_rule(&mut self, subscription: &EntityName, rule: &str) -> Result<Reply, Refusal> {
+        let (id, _) = self.require_subscription(subscription)?;
+        let key = rule.to_ascii_lowercase();
+        let removed = self.catalog.get_mut(id).and_then(|entity| entity.rules.remove(&key));
+        let removed = removed.ok_or_else(|| no_rule(subscription, rule))?;
+        self.turn.facts.push(Fact::RuleGone(id, removed.name));
+        Ok(Reply::Done)
+    }
+
+    fn require_subscription(&self, name: &EntityName) -> Result<(u64, &Entity), Refusal> {
+        let (id, entity) = self.catalog.require(name)?;
+        if entity.row.kind != EntityKind::Subscription {
+            let text = format!("is a {}; only subscriptions have rules", entity.row.kind);
+            return Err(Refusal::invalid("subscription", text).about(name.as_str()));
+        }
+        Ok((id, entity))
+    }
+
+    pub(crate) fn purge(&mut self, address: &Address) -> Result<Reply, Refusal> {
+        let id = self.queue_at(address)?;
+        let queue = self.queues.get_mut(&id).ok_or_else(|| Refusal::not_found(address.to_string()))?;
+        let purged = queue.purge(&mut self.turn.facts);
+        self.touched.insert(id);
+        // Whoever waits for the queue to be drained need not wait any more.
+        self.hungry.insert(id);
+        Ok(Reply::Purged(purged))
+    }
+}
+
+fn no_rule(subscription: &EntityName, rule: &str) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, format!("has no rule {rule}")).about(subscription.as_str())
+}

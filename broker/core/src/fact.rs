@@ -1,0 +1,281 @@
+//! What must be remembered.
+//!
+//! A fact is complete: [`crate::apply`] turns it into rows without looking at anything else, on the live road, in
+//! recovery and, later, on every replica. The encoding is laid out by hand and versioned; `tests/golden/facts.txt`
+//! pins its bytes.
+//!
+//! ```text
+//! facts = u8 version 1 | u16 shard | list of (u8 kind, fields)
+//! ```
+
+use crate::context::Damage;
+use crate::key::QueueId;
+use crate::lease::LeaseRow;
+use crate::recorded::OutcomesRow;
+use bytes::{BufMut, Bytes, BytesMut};
+use postrider_protocol::name::Lane;
+use postrider_protocol::options::{EntityKind, Options};
+use postrider_protocol::rule::Rule;
+use postrider_protocol::wire::{self, Malformed, Read, Reader};
+
+const VERSION: u8 = 1;
+
+/// An entity as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityRow {
+    /// The name as it was created.
+    pub name: String,
+    /// Queue, topic or subscription.
+    pub kind: EntityKind,
+    /// When it was created, UTC milliseconds.
+    pub created_ms: u64,
+    /// The options that were set.
+    pub options: Options,
+}
+
+/// A queue's counters as they are stored; for a topic, those of the topic itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueRow {
+    /// The sequence number that the next message gets.
+    pub next: u64,
+    /// No page begins below this number: where scans start.
+    pub low: u64,
+    /// Messages in the queue, locked ones included.
+    pub active: u64,
+    /// Bytes of these messages' records.
+    pub bytes: u64,
+    /// Messages that a topic accepted and no subscription wanted.
+    pub unmatched: u64,
+}
+
+/// A shard's own counters. Numbers only rise and are never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShardRow {
+    /// Turns of the shard that had facts, from 1: the position of this batch.
+    pub position: u64,
+    /// The last lease that was given.
+    pub last_lease: u64,
+    /// The last entity that was created.
+    pub last_entity: u64,
+}
+
+/// One thing to be remembered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// An entity was created, or its options changed.
+    EntityPut(u64, EntityRow),
+    /// An entity and all that it holds is gone.
+    EntityGone(u64),
+    /// A subscription's rule was added or replaced.
+    RulePut(u64, Rule),
+    /// A subscription's rule was removed.
+    RuleGone(u64, String),
+    /// A queue's counters.
+    QueueState(QueueId, QueueRow),
+    /// Messages were enqueued, the first under this number.
+    PageWritten(QueueId, u64, Bytes),
+    /// What became of a page's messages, as [`crate::page::PageState`] lays it out.
+    PageState(QueueId, u64, Bytes),
+    /// All messages of a page are settled.
+    PageGone(QueueId, u64),
+    /// All pages that begin in this range, its end not included, are gone.
+    PagesGone(QueueId, u64, u64),
+    /// The locks of a delivery, whole.
+    Leased(u64, LeaseRow),
+    /// No lock of the delivery is left.
+    LeaseGone(u64),
+    /// What a client was answered in this turn, under the first request's sequence.
+    Outcomes(u128, u64, OutcomesRow),
+    /// The client will not ask for these outcomes again.
+    OutcomesGone(u128, u64),
+    /// The shard's counters; the last fact of every turn.
+    ShardState(ShardRow),
+}
+
+/// The facts of a shard's turn as bytes.
+pub fn encode(shard: u16, facts: &[Fact]) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(VERSION);
+    out.put_u16(shard);
+    wire::put_list(&mut out, facts, |out, fact| fact.put(out));
+    out.freeze()
+}
+
+/// Reads the facts of a turn: the shard, and what happened in it.
+pub fn decode(bytes: Bytes) -> Result<(u16, Vec<Fact>), Damage> {
+    let read = |bytes| {
+        let mut reader = Reader::new(bytes);
+        let version = reader.u8("version")?;
+        if version != VERSION {
+            return Err(Malformed::new("version", format!("is {version}, this version reads {VERSION}")));
+        }
+        let shard = reader.u16("shard")?;
+        let facts = reader.list("facts", 9, usize::MAX, Fact::read)?;
+        reader.finish()?;
+        Ok((shard, facts))
+    };
+    read(bytes).map_err(|malformed: Malformed| Damage::new(format!("facts: {malformed}")))
+}
+
+impl Fact {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8(self.kind());
+        match self {
+            Fact::EntityPut(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
+            Fact::EntityGone(number) | Fact::LeaseGone(number) => out.put_u64(*number),
+            Fact::RulePut(entity, rule) => {
+                out.put_u64(*entity);
+                rule.put(out);
+            }
+            Fact::RuleGone(entity, name) => {
+                out.put_u64(*entity);
+                wire::put_text(out, name);
+            }
+            Fact::QueueState(queue, row) => {
+                put_queue(out, *queue);
+                row.put(out);
+            }
+            Fact::PageWritten(queue, first, bytes) | Fact::PageState(queue, first, bytes) => {
+                put_queue(out, *queue);
+                out.put_u64(*first);
+                wire::put_blob(out, bytes);
+            }
+            Fact::PageGone(queue, first) => {
+                put_queue(out, *queue);
+                out.put_u64(*first);
+            }
+            Fact::PagesGone(queue, from, to) => {
+                put_queue(out, *queue);
+                out.put_u64(*from);
+                out.put_u64(*to);
+            }
+            Fact::Leased(lease, row) => {
+                out.put_u64(*lease);
+                row.put(out);
+            }
+            Fact::Outcomes(client, first, row) => {
+                out.put_u128(*client);
+                out.put_u64(*first);
+                row.put(out);
+            }
+            Fact::OutcomesGone(client, first) => {
+                out.put_u128(*client);
+                out.put_u64(*first);
+            }
+            Fact::ShardState(row) => row.put(out),
+        }
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Fact::EntityPut(..) => 1,
+            Fact::EntityGone(..) => 2,
+            Fact::RulePut(..) => 3,
+            Fact::RuleGone(..) => 4,
+            Fact::QueueState(..) => 5,
+            Fact::PageWritten(..) => 6,
+            Fact::PageState(..) => 7,
+            Fact::PageGone(..) => 8,
+            Fact::PagesGone(..) => 9,
+            Fact::Leased(..) => 10,
+            Fact::LeaseGone(..) => 11,
+            Fact::Outcomes(..) => 12,
+            Fact::OutcomesGone(..) => 13,
+            Fact::ShardState(..) => 14,
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(match reader.u8("fact")? {
+            1 => Fact::EntityPut(reader.u64("entity")?, EntityRow::read(reader)?),
+            2 => Fact::EntityGone(reader.u64("entity")?),
+            3 => Fact::RulePut(reader.u64("entity")?, Rule::read(reader)?),
+            4 => Fact::RuleGone(reader.u64("entity")?, reader.text("rule")?),
+            5 => Fact::QueueState(read_queue(reader)?, QueueRow::read(reader)?),
+            6 => Fact::PageWritten(read_queue(reader)?, reader.u64("first")?, reader.blob("page")?),
+            7 => Fact::PageState(read_queue(reader)?, reader.u64("first")?, reader.blob("state")?),
+            8 => Fact::PageGone(read_queue(reader)?, reader.u64("first")?),
+            9 => Fact::PagesGone(read_queue(reader)?, reader.u64("from")?, reader.u64("to")?),
+            10 => Fact::Leased(reader.u64("lease")?, LeaseRow::read(reader)?),
+            11 => Fact::LeaseGone(reader.u64("lease")?),
+            12 => Fact::Outcomes(reader.u128("client")?, reader.u64("first")?, OutcomesRow::read(reader)?),
+            13 => Fact::OutcomesGone(reader.u128("client")?, reader.u64("first")?),
+            14 => Fact::ShardState(ShardRow::read(reader)?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 14"))),
+        })
+    }
+}
+
+fn put_queue(out: &mut BytesMut, queue: QueueId) {
+    out.put_u64(queue.entity);
+    out.put_u8(queue.lane.code());
+}
+
+fn read_queue(reader: &mut Reader) -> Read<QueueId> {
+    let entity = reader.u64("entity")?;
+    let code = reader.u8("lane")?;
+    let lane = Lane::from_code(code)
+        .ok_or_else(|| Malformed::new("lane", format!("found {code}, lanes are 0 and 1")))?;
+    Ok(QueueId { entity, lane })
+}
+
+impl EntityRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        wire::put_text(out, &self.name);
+        out.put_u8(self.kind.code());
+        out.put_u64(self.created_ms);
+        self.options.put(out);
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(EntityRow {
+            name: reader.text("name")?,
+            kind: EntityKind::read(reader)?,
+            created_ms: reader.u64("created_ms")?,
+            options: Options::read(reader)?,
+        })
+    }
+}
+
+impl QueueRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        for number in [self.next, self.low, self.active, self.bytes, self.unmatched] {
+            out.put_u64(number);
+        }
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(QueueRow {
+            next: reader.u64("next")?,
+            low: reader.u64("low")?,
+            active: reader.u64("active")?,
+            bytes: reader.u64("bytes")?,
+            unmatched: reader.u64("unmatched")?,
+        })
+    }
+}
+
+impl ShardRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        for number in [self.position, self.last_lease, self.last_entity] {
+            out.put_u64(number);
+        }
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(ShardRow {
+            position: reader.u64("position")?,
+            last_lease: reader.u64("last_lease")?,
+            last_entity: reader.u64("last_entity")?,
+        })
+    }
+}

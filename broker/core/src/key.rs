@@ -1,0 +1,298 @@
+//! The key space: every kind of row there is, and how its key is laid out.
+//!
+//! ```text
+//! kind  row            key behind the kind byte
+//! 0x01  Store          -
+//! 0x10  ShardState     u16 shard
+//! 0x20  Entity         u16 shard | u64 entity
+//! 0x21  Rule           u16 shard | u64 entity | name
+//! 0x30  QueueState     u16 shard | u64 entity | u8 lane
+//! 0x40  Page           u16 shard | u64 entity | u8 lane | u64 first sequence number
+//! 0x41  PageState      u16 shard | u64 entity | u8 lane | u64 first sequence number
+//! 0x50  Lease          u16 shard | u64 lease
+//! 0x60  Outcomes       u16 shard | u128 client | u64 first request sequence
+//! ```
+//!
+//! All integers are big-endian, so that the order of the bytes is the order of the numbers.
+
+use crate::damage::Damage;
+use bytes::{Buf, BufMut};
+use postrider_protocol::name::Lane;
+
+/// A queue: one lane of one entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId {
+    /// The entity, numbered within its shard from 1.
+    pub entity: u64,
+    /// Which of its queues.
+    pub lane: Lane,
+}
+
+impl QueueId {
+    /// The entity's queue itself.
+    pub fn main(entity: u64) -> Self {
+        QueueId { entity, lane: Lane::Main }
+    }
+
+    /// The entity's dead-letter queue.
+    pub fn dead_letter(entity: u64) -> Self {
+        QueueId { entity, lane: Lane::DeadLetter }
+    }
+}
+
+/// The key of a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// What the store is: format, cluster, node, shards.
+    Store,
+    /// A shard's position and counters.
+    ShardState(u16),
+    /// An entity: name, kind, options.
+    Entity(u16, u64),
+    /// A rule of a subscription.
+    Rule(u16, u64, String),
+    /// A queue's counters.
+    QueueState(u16, QueueId),
+    /// Messages that came in one turn.
+    Page(u16, QueueId, u64),
+    /// What became of a page's messages.
+    PageState(u16, QueueId, u64),
+    /// The locks of one delivery.
+    Lease(u16, u64),
+    /// Answers that a client may ask for again.
+    Outcomes(u16, u128, u64),
+}
+
+/// Rows from one key's bytes up to, and without, another's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The first key's bytes.
+    pub from: Vec<u8>,
+    /// The bytes behind the last key.
+    pub to: Vec<u8>,
+}
+
+const STORE: u8 = 0x01;
+const SHARD_STATE: u8 = 0x10;
+const ENTITY: u8 = 0x20;
+const RULE: u8 = 0x21;
+const QUEUE_STATE: u8 = 0x30;
+const PAGE: u8 = 0x40;
+const PAGE_STATE: u8 = 0x41;
+const LEASE: u8 = 0x50;
+const OUTCOMES: u8 = 0x60;
+
+impl Key {
+    /// The key's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(28);
+        match self {
+            Key::Store => out.put_u8(STORE),
+            Key::ShardState(shard) => put_shard(&mut out, SHARD_STATE, *shard),
+            Key::Entity(shard, entity) => put_entity(&mut out, ENTITY, *shard, *entity),
+            Key::Rule(shard, entity, name) => {
+                put_entity(&mut out, RULE, *shard, *entity);
+                out.put_slice(name.as_bytes());
+            }
+            Key::QueueState(shard, queue) => put_queue(&mut out, QUEUE_STATE, *shard, *queue),
+            Key::Page(shard, queue, first) => {
+                put_queue(&mut out, PAGE, *shard, *queue);
+                out.put_u64(*first);
+            }
+            Key::PageState(shard, queue, first) => {
+                put_queue(&mut out, PAGE_STATE, *shard, *queue);
+                out.put_u64(*first);
+            }
+            Key::Lease(shard, lease) => {
+                put_shard(&mut out, LEASE, *shard);
+                out.put_u64(*lease);
+            }
+            Key::Outcomes(shard, client, first) => {
+                put_shard(&mut out, OUTCOMES, *shard);
+                out.put_u128(*client);
+                out.put_u64(*first);
+            }
+        }
+        out
+    }
+
+    /// Reads a key's bytes. What no key encodes to is damage.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damage> {
+        Self::read(bytes)
+            .ok_or_else(|| Damage::new(format!("{bytes:02x?} is not a key of this store's format")))
+    }
+
+    fn read(mut bytes: &[u8]) -> Option<Self> {
+        let kind = bytes.try_get_u8().ok()?;
+        if kind == STORE {
+            return bytes.is_empty().then_some(Key::Store);
+        }
+        let shard = bytes.try_get_u16().ok()?;
+        let key = match kind {
+            SHARD_STATE => Key::ShardState(shard),
+            ENTITY => Key::Entity(shard, bytes.try_get_u64().ok()?),
+            RULE => {
+                let entity = bytes.try_get_u64().ok()?;
+                let name = String::from_utf8(std::mem::take(&mut bytes).to_vec()).ok()?;
+                Key::Rule(shard, entity, name)
+            }
+            QUEUE_STATE => Key::QueueState(shard, read_queue(&mut bytes)?),
+            PAGE => Key::Page(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
+            PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
+            LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
+            OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
+            _ => return None,
+        };
+        bytes.is_empty().then_some(key)
+    }
+}
+
+fn put_shard(out: &mut Vec<u8>, kind: u8, shard: u16) {
+    out.put_u8(kind);
+    out.put_u16(shard);
+}
+
+fn put_entity(out: &mut Vec<u8>, kind: u8, shard: u16, entity: u64) {
+    put_shard(out, kind, shard);
+    out.put_u64(entity);
+}
+
+fn put_queue(out: &mut Vec<u8>, kind: u8, shard: u16, queue: QueueId) {
+    put_entity(out, kind, shard, queue.entity);
+    out.put_u8(queue.lane.code());
+}
+
+fn read_queue(bytes: &mut &[u8]) -> Option<QueueId> {
+    let entity = bytes.try_get_u64().ok()?;
+    Some(QueueId { entity, lane: Lane::from_code(bytes.try_get_u8().ok()?)? })
+}
+
+/// The kinds of rows that make up an entity's content and go with it.
+const ENTITY_CONTENT: [u8; 4] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE];
+
+impl KeyRange {
+    fn prefix(from: Vec<u8>) -> Self {
+        let mut to = from.clone();
+        while to.pop_if(|last| *last == u8::MAX).is_some() {}
+        if let Some(last) = to.last_mut() {
+            *last += 1;
+        }
+        KeyRange { from, to }
+    }
+
+    fn of_shard(kind: u8, shard: u16) -> Self {
+        let mut from = Vec::new();
+        put_shard(&mut from, kind, shard);
+        KeyRange::prefix(from)
+    }
+
+    /// All entities of a shard.
+    pub fn entities(shard: u16) -> Self {
+        Self::of_shard(ENTITY, shard)
+    }
+
+    /// All rules of a shard.
+    pub fn rules(shard: u16) -> Self {
+        Self::of_shard(RULE, shard)
+    }
+
+    /// All queues' counters of a shard.
+    pub fn queue_states(shard: u16) -> Self {
+        Self::of_shard(QUEUE_STATE, shard)
+    }
+
+    /// All leases of a shard.
+    pub fn leases(shard: u16) -> Self {
+        Self::of_shard(LEASE, shard)
+    }
+
+    /// All recorded outcomes of a shard.
+    pub fn outcomes(shard: u16) -> Self {
+        Self::of_shard(OUTCOMES, shard)
+    }
+
+    /// The pages of a queue that begin at `from` or behind it and before `to`.
+    pub fn pages(shard: u16, queue: QueueId, from: u64, to: u64) -> Self {
+        KeyRange { from: Key::Page(shard, queue, from).encode(), to: Key::Page(shard, queue, to).encode() }
+    }
+
+    /// The states of the pages that begin at `from` or behind it and before `to`.
+    pub fn page_states(shard: u16, queue: QueueId, from: u64, to: u64) -> Self {
+        KeyRange {
+            from: Key::PageState(shard, queue, from).encode(),
+            to: Key::PageState(shard, queue, to).encode(),
+        }
+    }
+
+    /// Everything that an entity holds, in as many ranges as there are kinds of rows.
+    pub fn content(shard: u16, entity: u64) -> impl Iterator<Item = Self> {
+        ENTITY_CONTENT.into_iter().map(move |kind| {
+            let mut from = Vec::new();
+            put_entity(&mut from, kind, shard, entity);
+            KeyRange::prefix(from)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_queue() -> impl Strategy<Value = QueueId> {
+        (any::<u64>(), any::<bool>()).prop_map(|(entity, dead)| QueueId {
+            entity,
+            lane: if dead { Lane::DeadLetter } else { Lane::Main },
+        })
+    }
+
+    fn any_key() -> impl Strategy<Value = Key> {
+        prop_oneof![
+            Just(Key::Store),
+            any::<u16>().prop_map(Key::ShardState),
+            any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Entity(shard, entity)),
+            (any::<(u16, u64)>(), "[a-z$.]{1,50}")
+                .prop_map(|((shard, entity), name)| Key::Rule(shard, entity, name)),
+            (any::<u16>(), any_queue()).prop_map(|(shard, queue)| Key::QueueState(shard, queue)),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, first), queue)| Key::Page(shard, queue, first)),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, first), queue)| Key::PageState(shard, queue, first)),
+            any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
+            any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_survives_its_bytes(key in any_key()) {
+            prop_assert_eq!(Key::decode(&key.encode()).unwrap(), key);
+        }
+
+        #[test]
+        fn the_order_of_bytes_is_the_order_of_keys(a in any_key(), b in any_key()) {
+            prop_assert_eq!(a.encode().cmp(&b.encode()), a.cmp(&b));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(key) = Key::decode(&bytes) {
+                prop_assert_eq!(key.encode(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_holds_its_own_and_nothing_else() {
+        let range = KeyRange::entities(u16::MAX);
+        let inside = |key: Key| {
+            let bytes = key.encode();
+            range.from <= bytes && bytes < range.to
+        };
+        assert!(inside(Key::Entity(u16::MAX, 0)) && inside(Key::Entity(u16::MAX, u64::MAX)));
+        assert!(!inside(Key::Entity(u16::MAX - 1, u64::MAX)) && !inside(Key::Rule(0, 0, "a".into())));
+        let content: Vec<_> = KeyRange::content(1, 7).collect();
+        let page = Key::Page(1, QueueId::dead_letter(7), 9).encode();
+        assert_eq!(content.iter().filter(|range| range.from <= page && page < range.to).count(), 1);
+    }
+}

@@ -1,0 +1,34 @@
+//! The decisions of Postrider.
+//!
+//! A [`shard::Shard`] takes turns: it [`decide`](shard::Shard::decide)s commands and lets time act
+//! ([`tick`](shard::Shard::tick)), then [`seal`](shard::Shard::seal)s the turn. Out come [`fact`]s, to be remembered,
+//! and [`effect`]s, to be told once the facts are durable. [`apply`] turns facts into rows under [`key`]s, blindly,
+//! and [`shard::Shard::load`] builds the same state from these rows again.
+//!
+//! There is no clock, no I/O and no randomness in here: time and random bits come in with [`context::Context`], and
+//! rows are read through [`context::Rows`]. Same state and inputs in, same facts and effects out.
+
+pub mod apply;
+pub mod catalog;
+pub mod command;
+pub mod context;
+pub mod damage;
+pub mod effect;
+pub mod fact;
+pub mod key;
+pub mod lease;
+pub mod limits;
+pub mod outcomes;
+pub mod page;
+pub mod queue;
+pub mod ranges;
+pub mod receiver;
+pub mod recorded;
+pub mod shard;
+
+mod deliver;
+mod entities;
+mod links;
+mod publish;
+mod recover;
+mod settle;

@@ -1,0 +1,200 @@
+//! Building a shard from its rows, and checking that it adds up. What does not is damage, named: never less data in
+//! silence.
+
+use crate::catalog::{Catalog, Entity};
+use crate::context::{Damage, Now, Rows};
+use crate::fact::{EntityRow, QueueRow, ShardRow};
+use crate::key::{Key, KeyRange, QueueId};
+use crate::lease::{Lease, LeaseRow, Place};
+use crate::limits::Window;
+use crate::outcomes::Outcomes;
+use crate::queue::Queue;
+use crate::shard::{Shard, Turn};
+use bytes::Bytes;
+use postrider_protocol::rule::Rule;
+use postrider_protocol::wire::{Read, Reader};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Shard {
+    /// The state that `rows` hold, with every lock's deadline counted from `now`.
+    pub fn load(id: u16, rows: &dyn Rows, now: Now) -> Result<Self, Damage> {
+        Self::load_within(id, rows, now, Window::default())
+    }
+
+    /// The same, with queues that keep so much of themselves in memory.
+    pub fn load_within(id: u16, rows: &dyn Rows, now: Now, window: Window) -> Result<Self, Damage> {
+        let mut shard = Shard::empty(id, window);
+        if let Some(row) = rows.get(&Key::ShardState(id))? {
+            shard.row = read_row("a shard's counters", row, ShardRow::read)?;
+        }
+        shard.load_entities(rows)?;
+        shard.load_leases(rows, now)?;
+        each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
+            Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
+            _ => Ok(()),
+        })?;
+        shard.check().map_err(Damage::new)?;
+        Ok(shard)
+    }
+
+    fn empty(id: u16, window: Window) -> Self {
+        Shard {
+            id,
+            window,
+            row: ShardRow::default(),
+            catalog: Catalog::default(),
+            queues: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            by_owner: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            leases_by_owner: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            outcomes: Outcomes::default(),
+            hungry: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            touched_topics: BTreeSet::new(),
+            touched_leases: BTreeSet::new(),
+            read: None,
+            turn: Turn::default(),
+        }
+    }
+
+    fn load_entities(&mut self, rows: &dyn Rows) -> Result<(), Damage> {
+        each_row(rows, &KeyRange::entities(self.id), |key, value| {
+            if let Key::Entity(_, entity) = key {
+                self.catalog.insert(entity, Entity::new(read_row("an entity", value, EntityRow::read)?));
+            }
+            Ok(())
+        })?;
+        each_row(rows, &KeyRange::rules(self.id), |key, value| {
+            if let Key::Rule(_, entity, name) = key {
+                let rule = read_row("a rule", value, Rule::read)?;
+                let owner =
+                    self.catalog.get_mut(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
+                owner.rules.insert(name, rule);
+            }
+            Ok(())
+        })?;
+        each_row(rows, &KeyRange::queue_states(self.id), |key, value| {
+            if let Key::QueueState(_, queue) = key {
+                let row = read_row("a queue's counters", value, QueueRow::read)?;
+                let entity = self.catalog.get_mut(queue.entity);
+                let entity = entity.ok_or_else(|| Damage::new(format!("{queue:?} belongs to no entity")))?;
+                if entity.has_queues() {
+                    self.queues.insert(queue, Queue::load(queue, row, self.window));
+                } else {
+                    entity.topic = row;
+                }
+            }
+            Ok(())
+        })?;
+        let lanes = self
+            .catalog
+            .with_queues()
+            .flat_map(|entity| [QueueId::main(entity), QueueId::dead_letter(entity)]);
+        match lanes.into_iter().find(|queue| !self.queues.contains_key(queue)) {
+            None => Ok(()),
+            Some(queue) => Err(Damage::new(format!("the counters of {queue:?} are missing"))),
+        }
+    }
+
+    fn load_leases(&mut self, rows: &dyn Rows, now: Now) -> Result<(), Damage> {
+        let mut found = Vec::new();
+        each_row(rows, &KeyRange::leases(self.id), |key, value| {
+            if let Key::Lease(_, lease) = key {
+                found.push((lease, read_row("a lease", value, LeaseRow::read)?));
+            }
+            Ok(())
+        })?;
+        found.into_iter().try_for_each(|(lease, row)| self.recover_lease(rows, now, lease, &row))
+    }
+
+    fn recover_lease(&mut self, rows: &dyn Rows, now: Now, id: u64, row: &LeaseRow) -> Result<(), Damage> {
+        let queue = self.queues.get_mut(&row.queue);
+        let queue = queue
+            .ok_or_else(|| Damage::new(format!("lease {id} is of {:?}, which is not there", row.queue)))?;
+        let mut lease = Lease { dirty: false, ..Lease::new(row, None, now) };
+        let pages: BTreeSet<u64> =
+            lease.places.iter().filter(|place| place.held).map(|place| place.page).collect();
+        for first in pages {
+            // A page whose messages are all settled is not there any more.
+            if let Some(page) = rows.get(&Key::Page(self.id, lease.queue, first))? {
+                let state = rows.get(&Key::PageState(self.id, lease.queue, first))?;
+                queue.recover_page(first, page, state)?;
+            }
+        }
+        for at in 0..lease.places.len() {
+            let place = lease.places[at];
+            if place.held && !queue.recover_lock(place.page, place.index, id, place.attempts) {
+                lease.let_go(at);
+            }
+        }
+        if lease.live == 0 {
+            return Err(Damage::new(format!("lease {id} holds nothing, but was not removed")));
+        }
+        lease.timer_ms = lease.deadline_ms();
+        self.insert_lease(id, lease);
+        Ok(())
+    }
+
+    /// Checks what must always be true between turns; says what is not.
+    pub fn check(&self) -> Result<(), String> {
+        self.queues.values().try_for_each(Queue::check)?;
+        let locked: u64 = self.queues.values().map(Queue::locked).sum();
+        let live: u64 = self.leases.values().map(|lease| lease.live).sum();
+        if locked != live {
+            return Err(format!("queues have {locked} locked messages, leases {live}"));
+        }
+        for (key, receiver) in &self.receivers {
+            let of_receiver = self.leases.values().filter(|lease| lease.receiver == Some(*key));
+            let held: u64 = of_receiver.map(|lease| lease.live).sum();
+            if held != receiver.outstanding {
+                return Err(format!(
+                    "{key:?} has {} outstanding, its leases hold {held}",
+                    receiver.outstanding
+                ));
+            }
+        }
+        self.check_leases()?;
+        if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
+            return Err("a lease has no timer or no owner".to_owned());
+        }
+        Ok(())
+    }
+
+    /// What a lease holds is locked by it, and its timer stands where the shard looks for it.
+    fn check_leases(&self) -> Result<(), String> {
+        for (id, lease) in &self.leases {
+            let queue = self.queues.get(&lease.queue).ok_or_else(|| format!("lease {id} has no queue"))?;
+            let held = || lease.places.iter().filter(|place| place.held);
+            let locked = |place: &&Place| {
+                queue.slot(place.page, place.index).is_some_and(|slot| slot.is_locked_by(*id))
+            };
+            if held().count() as u64 != lease.live || !held().all(|place| locked(&place)) {
+                return Err(format!("lease {id} holds what is not locked by it: {lease:?}"));
+            }
+            if lease.timer_ms > lease.deadline_ms() || !self.timers.contains(&(lease.timer_ms, *id)) {
+                return Err(format!("lease {id} has its timer behind its deadline: {lease:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decodes every row of a range and hands it on.
+fn each_row(
+    rows: &dyn Rows,
+    range: &KeyRange,
+    mut each: impl FnMut(Key, Bytes) -> Result<(), Damage>,
+) -> Result<(), Damage> {
+    rows.scan(range, &mut |key, value| {
+        each(Key::decode(key)?, Bytes::copy_from_slice(value))?;
+        Ok(true)
+    })
+}
+
+fn read_row<T>(what: &str, value: Bytes, read: impl Fn(&mut Reader) -> Read<T>) -> Result<T, Damage> {
+    let mut reader = Reader::new(value);
+    let whole = read(&mut reader).and_then(|row| reader.finish().map(|()| row));
+    whole.map_err(|malformed| Damage::new(format!("{what}: {malformed}")))
+}

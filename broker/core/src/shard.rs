@@ -1,0 +1,275 @@
+//! A shard: entities with all their messages, decided by one thread.
+//!
+//! This file is the machine's frame: what it holds, how a turn runs, what can be asked. What each command does is in
+//! `entities`, `links`, `publish`, `settle` and `deliver`; how it begins is in `recover`.
+
+use crate::catalog::{Catalog, Entity};
+use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
+use crate::context::{Context, Damage};
+use crate::effect::Effect;
+use crate::fact::{Fact, ShardRow};
+use crate::key::QueueId;
+use crate::lease::Lease;
+use crate::limits::Window;
+use crate::outcomes::Outcomes;
+use crate::page::Page;
+use crate::queue::Queue;
+use crate::receiver::Receiver;
+use postrider_protocol::entity::{Counters, EntityInfo};
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::name::{Address, EntityName};
+use postrider_protocol::options::EntityKind;
+use postrider_protocol::reply::Reply;
+use postrider_protocol::request::Stamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a turn came to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Turn {
+    /// To be remembered, all or nothing.
+    pub facts: Vec<Fact>,
+    /// To be told, in order, once the facts are durable.
+    pub effects: Vec<Effect>,
+}
+
+/// What a shard holds in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Entities of all kinds.
+    pub entities: u64,
+    /// Messages in all queues.
+    pub messages: u64,
+    /// Bytes of these messages.
+    pub bytes: u64,
+}
+
+/// The machine. See the [crate's documentation](crate).
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) id: u16,
+    pub(crate) window: Window,
+    pub(crate) row: ShardRow,
+    pub(crate) catalog: Catalog,
+    pub(crate) queues: BTreeMap<QueueId, Queue>,
+    pub(crate) receivers: BTreeMap<ReceiverKey, Receiver>,
+    pub(crate) by_owner: BTreeMap<Owner, ReceiverKey>,
+    pub(crate) leases: BTreeMap<u64, Lease>,
+    pub(crate) leases_by_owner: BTreeSet<(Owner, u64)>,
+    /// When the next lock of a lease runs out.
+    pub(crate) timers: BTreeSet<(u64, u64)>,
+    pub(crate) outcomes: Outcomes,
+    /// Queues where somebody may get something at the end of this turn.
+    pub(crate) hungry: BTreeSet<QueueId>,
+    /// Queues, topics and leases that this turn changed.
+    pub(crate) touched: BTreeSet<QueueId>,
+    pub(crate) touched_topics: BTreeSet<u64>,
+    pub(crate) touched_leases: BTreeSet<u64>,
+    /// The page that was read last in this turn: neighbours that are moved together read it once.
+    pub(crate) read: Option<((QueueId, u64), Page)>,
+    pub(crate) turn: Turn,
+}
+
+impl Shard {
+    /// Carries out one command.
+    pub fn decide(&mut self, cx: &Context<'_>, command: Command) -> Result<(), Damage> {
+        match command {
+            Command::OpenSender { ticket, entity } => self.open_sender(ticket, &entity),
+            Command::OpenReceiver(open) => self.open_receiver(cx, &open)?,
+            Command::Flow { ticket, flow } => self.flow(ticket, &flow),
+            Command::Taken { receiver, bytes } => self.taken(receiver, bytes),
+            Command::CloseReceiver { ticket, handle } => self.close_receiver(cx, ticket, handle)?,
+            Command::Disconnected { connection } => self.disconnected(cx, connection)?,
+            Command::Farewell { client } => self.outcomes.forget(client),
+            Command::Loaded(loaded) => self.loaded(&loaded)?,
+            Command::Once { ticket, client, stamp, change } => {
+                self.once(cx, ticket, client, stamp, change)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out a change, unless it was carried out before.
+    fn once(
+        &mut self,
+        cx: &Context<'_>,
+        ticket: Ticket,
+        client: u128,
+        stamp: Stamp,
+        change: Change,
+    ) -> Result<(), Damage> {
+        let known = self.outcomes.find(client, stamp, cx.now.mono_ms)?;
+        let reply = match known {
+            Some(reply) => reply,
+            None => {
+                let reply = self.change(cx, change)?.unwrap_or_else(Reply::Refused);
+                self.outcomes.record(client, stamp.sequence, &reply);
+                reply
+            }
+        };
+        self.turn.effects.push(Effect::Reply(ticket, reply));
+        Ok(())
+    }
+
+    fn change(&mut self, cx: &Context<'_>, change: Change) -> Result<Result<Reply, Refusal>, Damage> {
+        Ok(match change {
+            Change::Publish { entity, atomic, messages } => self.publish(cx.now, &entity, atomic, messages),
+            Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
+            Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
+            Change::Update { name, options } => self.update(&name, &options),
+            Change::Delete { name } => self.delete(&name),
+            Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
+            Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
+            Change::Purge { address } => self.purge(&address),
+        })
+    }
+
+    /// Lets time act: runs what is due, so much of it as one turn should.
+    pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
+        self.outcomes.tick(cx.now.mono_ms);
+        self.expire_locks(cx)
+    }
+
+    /// When [`Shard::tick`] has something to do, on the monotonic clock.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let lock = self.timers.first().map(|(deadline, _)| *deadline);
+        lock.into_iter().chain(self.outcomes.next_deadline_ms()).min()
+    }
+
+    /// Ends the turn: gives out what can be given out, and says what the turn came to.
+    pub fn seal(&mut self, cx: &Context<'_>) -> Turn {
+        for queue in std::mem::take(&mut self.hungry) {
+            self.deliver(cx, queue);
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        for queue in std::mem::take(&mut self.touched) {
+            if let Some(queue) = self.queues.get_mut(&queue) {
+                queue.seal(&mut turn.facts);
+            }
+        }
+        for topic in std::mem::take(&mut self.touched_topics) {
+            if let Some(entity) = self.catalog.get(topic) {
+                turn.facts.push(Fact::QueueState(QueueId::main(topic), entity.topic));
+            }
+        }
+        self.seal_leases(&mut turn.facts);
+        self.outcomes.seal(&mut turn.facts);
+        self.read = None;
+        if !turn.facts.is_empty() {
+            self.row.position += 1;
+            turn.facts.push(Fact::ShardState(self.row));
+        }
+        turn
+    }
+
+    fn seal_leases(&mut self, facts: &mut Vec<Fact>) {
+        for id in std::mem::take(&mut self.touched_leases) {
+            let Some(lease) = self.leases.get_mut(&id) else {
+                facts.push(Fact::LeaseGone(id));
+                continue;
+            };
+            if std::mem::take(&mut lease.dirty) {
+                facts.push(Fact::Leased(id, lease.row()));
+                self.retime(id);
+            }
+        }
+    }
+
+    pub(crate) fn insert_lease(&mut self, id: u64, lease: Lease) {
+        self.leases_by_owner.insert((lease.owner, id));
+        self.timers.insert((lease.timer_ms, id));
+        self.leases.insert(id, lease);
+    }
+
+    pub(crate) fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>) {
+        self.turn.effects.push(Effect::Reply(ticket, result.unwrap_or_else(Reply::Refused)));
+    }
+
+    /// The queue at an address; refuses what does not exist or has no queue.
+    pub fn queue_at(&self, address: &Address) -> Result<QueueId, Refusal> {
+        let (entity, found) = self.catalog.require(&address.entity)?;
+        if !found.has_queues() {
+            let text = "is a topic; receive from one of its subscriptions, <topic>/subscriptions/<name>";
+            return Err(Refusal::invalid("address", text).about(address.to_string()));
+        }
+        Ok(QueueId { entity, lane: address.lane })
+    }
+
+    /// A queue.
+    pub fn queue(&self, id: QueueId) -> Option<&Queue> {
+        self.queues.get(&id)
+    }
+
+    /// What a listing says about an entity; refuses with `NotFound`.
+    pub fn info(&self, name: &EntityName) -> Result<EntityInfo, Refusal> {
+        let (id, entity) = self.catalog.require(name)?;
+        Ok(self.info_of(id, entity))
+    }
+
+    /// What a listing says about the entities whose names start with `prefix` and come behind `after`.
+    pub fn list(&self, kind: Option<EntityKind>, prefix: &str, after: &str, limit: usize) -> Vec<EntityInfo> {
+        let prefix = prefix.to_ascii_lowercase();
+        let fits = |entity: &Entity| {
+            kind.is_none_or(|kind| kind == entity.row.kind)
+                && entity.row.name.to_ascii_lowercase().starts_with(&prefix)
+        };
+        let found = self.catalog.by_name(after).filter(|(_, entity)| fits(entity));
+        found.take(limit).map(|(id, entity)| self.info_of(id, entity)).collect()
+    }
+
+    fn info_of(&self, id: u64, entity: &Entity) -> EntityInfo {
+        let (main, dead) = (self.queues.get(&QueueId::main(id)), self.queues.get(&QueueId::dead_letter(id)));
+        let count = |queue: Option<&Queue>, of: fn(&Queue) -> u64| queue.map_or(0, of);
+        let receivers = |queue: Option<&Queue>| queue.map_or(0, |queue| queue.receivers.len() as u64);
+        let topic = entity.row.kind == EntityKind::Topic;
+        EntityInfo {
+            name: entity.row.name.clone(),
+            kind: entity.row.kind,
+            created_ms: entity.row.created_ms,
+            options: entity.options(),
+            rules: entity.rules(),
+            counters: Counters {
+                active: count(main, Queue::active),
+                locked: count(main, Queue::locked),
+                dead_letters: count(dead, Queue::active),
+                bytes: count(main, Queue::bytes),
+                receivers: receivers(main) + receivers(dead),
+                subscriptions: entity.subscriptions.len() as u64,
+                last_sequence: if topic {
+                    entity.topic.next - 1
+                } else {
+                    count(main, |queue| queue.next() - 1)
+                },
+                unmatched: entity.topic.unmatched,
+            },
+        }
+    }
+
+    /// What the shard holds in all.
+    pub fn totals(&self) -> Totals {
+        let sum = |of: fn(&Queue) -> u64| self.queues.values().map(of).sum();
+        Totals { entities: self.catalog.len() as u64, messages: sum(Queue::active), bytes: sum(Queue::bytes) }
+    }
+
+    /// The receivers that are open.
+    pub fn receivers(&self) -> impl Iterator<Item = ReceiverKey> + '_ {
+        self.receivers.keys().copied()
+    }
+
+    /// Turns of the shard that were remembered.
+    pub fn position(&self) -> u64 {
+        self.row.position
+    }
+}
+
+/// The refusal of a request that needs what this version does not have yet.
+pub(crate) fn not_available(field: &str) -> Refusal {
+    Refusal::invalid(field, "is not available in this version; leave it out")
+}
+
+/// The refusal of a settlement whose lock is not there.
+pub(crate) fn lock_lost() -> Refusal {
+    Refusal::new(
+        ErrorCode::LockLost,
+        "the lock was settled already, ran out, or never was; the message may be delivered again",
+    )
+}

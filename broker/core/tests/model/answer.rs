@@ -1,0 +1,70 @@
+//! Answers without the words for people: what the model can know.
+
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::reply::{Published, Reply, Settled};
+
+/// An answer without the words for people.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Done,
+    Opened { lock_ms: u64 },
+    Published(Vec<Result<u64, Why>>),
+    Settled(Vec<Result<Option<u64>, Why>>),
+    Purged(u64),
+    Refused(Why),
+}
+
+/// A refusal without the words for people.
+pub type Why = (ErrorCode, String);
+
+/// A refusal of this kind.
+pub fn why(code: ErrorCode) -> Why {
+    (code, String::new())
+}
+
+/// A refusal of a field.
+pub fn invalid(field: &str) -> Why {
+    (ErrorCode::InvalidArgument, field.to_owned())
+}
+
+/// What a refusal says.
+pub fn why_of(refusal: &Refusal) -> Why {
+    (refusal.code, refusal.field.clone())
+}
+
+impl Answer {
+    /// What a reply says.
+    pub fn of(reply: &Reply) -> Self {
+        match reply {
+            Reply::Done => Answer::Done,
+            Reply::Opened { lock_duration_ms, .. } => Answer::Opened { lock_ms: *lock_duration_ms },
+            Reply::Published(runs) => {
+                let items = runs.iter().flat_map(|(count, first)| (0..*count).map(|at| first.at(at)));
+                Answer::Published(items.map(published).collect())
+            }
+            Reply::Settled(runs) => {
+                let items = runs.iter().flat_map(|(count, item)| (0..*count).map(move |_| item));
+                Answer::Settled(items.map(settled).collect())
+            }
+            Reply::Purged(count) => Answer::Purged(*count),
+            Reply::Refused(refusal) => Answer::Refused(why_of(refusal)),
+            other => panic!("{other:?} answers no command"),
+        }
+    }
+}
+
+fn published(item: Published) -> Result<u64, Why> {
+    match item {
+        Published::Accepted(sequence) => Ok(sequence),
+        Published::Refused(refusal) => Err(why_of(&refusal)),
+        Published::Duplicate(_) => panic!("nothing finds duplicates yet"),
+    }
+}
+
+fn settled(item: &Settled) -> Result<Option<u64>, Why> {
+    match item {
+        Settled::Done => Ok(None),
+        Settled::Renewed(until) => Ok(Some(*until)),
+        Settled::Refused(refusal) => Err(why_of(refusal)),
+    }
+}

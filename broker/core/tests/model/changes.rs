@@ -1,0 +1,191 @@
+//! What changes do in the naive model.
+
+use super::answer::{Answer, Why, invalid, why, why_of};
+use super::queue::{Message, Queue};
+use super::reference::{Entity, Model};
+use postrider_core::command::Change;
+use postrider_core::context::Now;
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::message::Incoming;
+use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
+use postrider_protocol::request::{SettleItem, Settlement};
+use postrider_protocol::rule::{Filter, Rule};
+use postrider_protocol::token::LockToken;
+use std::collections::BTreeMap;
+
+impl Model {
+    pub fn change(&mut self, now: Now, change: &Change) -> Result<Answer, Why> {
+        match change {
+            Change::Publish { entity, atomic, messages } => self.publish(entity, *atomic, messages),
+            Change::Settle(items) => {
+                let places = items.iter().flat_map(|item| (0..item.run).map(move |offset| (item, offset)));
+                Ok(Answer::Settled(places.map(|(item, offset)| self.settle(now, item, offset)).collect()))
+            }
+            Change::Create { name, kind, options, rules } => self.create(name, *kind, options, rules),
+            Change::Update { name, options } => {
+                let entity = self.find(name)?;
+                // A topic has neither of the options that histories set.
+                if entity.kind == EntityKind::Topic {
+                    return Err(invalid("lock_duration_ms"));
+                }
+                entity.lock_ms = options.number(LOCK_DURATION_MS, entity.lock_ms);
+                entity.max = options.number(MAX_DELIVERY_COUNT, entity.max);
+                Ok(Answer::Done)
+            }
+            Change::Delete { name } => self.delete(name),
+            Change::PutRule { subscription, replace, rule } => {
+                let rules = &mut self.subscription(subscription)?.rules;
+                match (rules.contains_key(&rule.name), *replace) {
+                    (true, false) => return Err(why(ErrorCode::AlreadyExists)),
+                    (false, true) => return Err(why(ErrorCode::NotFound)),
+                    _ => _ = rules.insert(rule.name.clone(), rule.filter.clone()),
+                }
+                Ok(Answer::Done)
+            }
+            Change::DeleteRule { subscription, rule } => {
+                let removed = self.subscription(subscription)?.rules.remove(rule);
+                removed.map(|_| Answer::Done).ok_or(why(ErrorCode::NotFound))
+            }
+            Change::Purge { address } => self.purge(address),
+        }
+    }
+
+    fn find(&mut self, name: &EntityName) -> Result<&mut Entity, Why> {
+        self.entities.get_mut(&name.key()).ok_or(why(ErrorCode::NotFound))
+    }
+
+    fn subscription(&mut self, name: &EntityName) -> Result<&mut Entity, Why> {
+        let entity = self.find(name)?;
+        if entity.kind == EntityKind::Subscription { Ok(entity) } else { Err(invalid("subscription")) }
+    }
+
+    fn publish(
+        &mut self,
+        name: &EntityName,
+        atomic: bool,
+        messages: &[Result<Incoming, Refusal>],
+    ) -> Result<Answer, Why> {
+        let kind = self.find(name)?.kind;
+        if kind == EntityKind::Subscription {
+            return Err(invalid("address"));
+        }
+        if atomic && let Some(refusal) = messages.iter().find_map(|message| message.as_ref().err()) {
+            return Err(why_of(refusal));
+        }
+        let publish = |message: &Result<Incoming, Refusal>| match message {
+            Err(refusal) => Err(why_of(refusal)),
+            Ok(incoming) if kind == EntityKind::Queue => Ok(self.find(name)?.main.append(fresh(incoming))),
+            Ok(incoming) => Ok(self.fan_out(name, incoming)),
+        };
+        Ok(Answer::Published(messages.iter().map(publish).collect()))
+    }
+
+    fn fan_out(&mut self, topic: &EntityName, incoming: &Incoming) -> u64 {
+        let mut copies = 0;
+        for entity in self.entities.values_mut() {
+            let of_topic = entity.kind == EntityKind::Subscription && entity.name.home() == topic.key();
+            if of_topic && entity.rules.values().any(|filter| filter.matches(&incoming.message)) {
+                entity.main.append(fresh(incoming));
+                copies += 1;
+            }
+        }
+        let topic = self.entities.get_mut(&topic.key()).unwrap();
+        topic.unmatched += u64::from(copies == 0);
+        topic.published += 1;
+        topic.published
+    }
+
+    fn settle(&mut self, now: Now, item: &SettleItem, offset: u16) -> Result<Option<u64>, Why> {
+        let token = LockToken { place: item.token.place + offset, ..item.token };
+        let found =
+            self.queues(&|_| true).into_iter().find_map(|at| Some((self.queue(&at)?.locked_by(token)?, at)));
+        let (sequence, at) = found.ok_or(why(ErrorCode::LockLost))?;
+        let queue = self.queue_mut(&at).unwrap();
+        match &item.settlement {
+            Settlement::Complete => _ = queue.messages.remove(&sequence),
+            Settlement::Release => queue.messages.get_mut(&sequence).unwrap().lock = None,
+            Settlement::Abandon { .. } => self.fail(&at, sequence),
+            Settlement::DeadLetter { .. } if at.1 == Lane::DeadLetter => return Err(invalid("settlement")),
+            Settlement::DeadLetter { reason, .. } => self.dead_letter(&at, sequence, reason),
+            Settlement::Renew { duration_ms } => {
+                return Ok(Some(self.renew(now, &at, sequence, *duration_ms)));
+            }
+            Settlement::Defer { .. } => return Err(invalid("defer")),
+        }
+        Ok(None)
+    }
+
+    fn renew(&mut self, now: Now, at: &(String, Lane), sequence: u64, asked_ms: u64) -> u64 {
+        let message = self.entities.get_mut(&at.0).unwrap();
+        let queue = if at.1 == Lane::Main { &mut message.main } else { &mut message.dead };
+        let lock = queue.messages.get_mut(&sequence).unwrap().lock.as_mut().unwrap();
+        let durations = self.leases.get_mut(&(lock.token.shard, lock.token.lease)).unwrap();
+        let ms = if asked_ms == 0 { durations.own_ms } else { asked_ms };
+        durations.longest_ms = durations.longest_ms.max(ms);
+        lock.deadline_ms = now.mono_ms + ms;
+        lock.until_ms = now.wall_ms + ms;
+        lock.until_ms
+    }
+
+    fn create(
+        &mut self,
+        name: &EntityName,
+        kind: EntityKind,
+        options: &Options,
+        rules: &[Rule],
+    ) -> Result<Answer, Why> {
+        if self.entities.contains_key(&name.key()) {
+            return Err(why(ErrorCode::AlreadyExists));
+        }
+        if kind == EntityKind::Subscription && !self.entities.contains_key(&name.home()) {
+            return Err(why(ErrorCode::NotFound));
+        }
+        let mut rules: BTreeMap<_, _> =
+            rules.iter().map(|rule| (rule.name.clone(), rule.filter.clone())).collect();
+        if kind == EntityKind::Subscription && rules.is_empty() {
+            rules.insert("$default".to_owned(), Filter::True);
+        }
+        let entity = Entity {
+            name: name.clone(),
+            kind,
+            lock_ms: options.number(LOCK_DURATION_MS, 60_000),
+            max: options.number(MAX_DELIVERY_COUNT, 10),
+            rules,
+            main: Queue::new(),
+            dead: Queue::new(),
+            published: 0,
+            unmatched: 0,
+        };
+        self.entities.insert(name.key(), entity);
+        Ok(Answer::Done)
+    }
+
+    fn delete(&mut self, name: &EntityName) -> Result<Answer, Why> {
+        let kind = self.find(name)?.kind;
+        let goes = |entity: &Entity| {
+            entity.name.key() == name.key() || (kind == EntityKind::Topic && entity.name.home() == name.key())
+        };
+        let gone: Vec<_> =
+            self.entities.extract_if(.., |_, entity| goes(entity)).map(|(key, _)| key).collect();
+        let closed: Vec<_> =
+            self.receivers.extract_if(.., |_, receiver| gone.contains(&receiver.at.0)).collect();
+        for (key, receiver) in closed {
+            self.closed.insert(key);
+            self.refuse_drains(&receiver.draining, &why(ErrorCode::NotFound));
+            self.hold_again(receiver.shard, receiver.owner, None);
+        }
+        Ok(Answer::Done)
+    }
+
+    fn purge(&mut self, address: &Address) -> Result<Answer, Why> {
+        if self.find(&address.entity)?.kind == EntityKind::Topic {
+            return Err(invalid("address"));
+        }
+        Ok(Answer::Purged(self.queue_mut(&(address.entity.key(), address.lane)).unwrap().purge()))
+    }
+}
+
+fn fresh(incoming: &Incoming) -> Message {
+    Message { bytes: incoming.bytes.clone(), attempts: 0, lock: None, dead: None }
+}

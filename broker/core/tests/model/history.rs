@@ -1,0 +1,264 @@
+//! What happens in a history, made into commands.
+
+use super::ops::{CLIENTS, How, Item, Op, QUEUES, SUBSCRIPTIONS, Sent, TOPICS};
+use super::queue::Queue;
+use super::run::Run;
+use super::support::world::incoming;
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
+use postrider_protocol::error::Refusal;
+use postrider_protocol::message::{Incoming, Message};
+use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
+use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::rule::{Filter, Rule};
+
+/// The entities of a history by number; some may not be there.
+fn entity(number: usize) -> EntityName {
+    let name = match number % 11 {
+        at @ 0..3 => QUEUES[at].to_owned(),
+        at @ 3..5 => TOPICS[at - 3].to_owned(),
+        at => return subscription(at - 5),
+    };
+    EntityName::new(&name).unwrap()
+}
+
+fn subscription(number: usize) -> EntityName {
+    let (topic, name) = (TOPICS[number % 2], SUBSCRIPTIONS[number / 2 % 3]);
+    EntityName::new(&format!("{topic}/subscriptions/{name}")).unwrap()
+}
+
+fn options(lock_s: u64, max: u64) -> Options {
+    Options::new().with_number(LOCK_DURATION_MS, lock_s * 1_000).with_number(MAX_DELIVERY_COUNT, max)
+}
+
+fn rule(number: usize, filter: usize) -> Rule {
+    let high = || ("priority", "high");
+    let filter = match filter {
+        0 => Filter::True,
+        1 => Filter::False,
+        2 => Filter::properties([high()]),
+        _ => Filter::properties([high(), ("region", "eu")]),
+    };
+    Rule { name: ["$default", "one", "two"][number].to_owned(), filter }
+}
+
+impl Run {
+    pub fn op(&mut self, op: &Op) {
+        match op {
+            Op::CreateQueue { name, lock_s, max } => {
+                let name = EntityName::new(QUEUES[*name]).unwrap();
+                self.create(name, EntityKind::Queue, options(*lock_s, *max), Vec::new());
+            }
+            Op::CreateTopic { name } => {
+                self.create(
+                    EntityName::new(TOPICS[*name]).unwrap(),
+                    EntityKind::Topic,
+                    Options::new(),
+                    Vec::new(),
+                );
+            }
+            Op::CreateSubscription { topic, name, lock_s, max } => {
+                let rules = if *name == 1 { vec![rule(1, 2)] } else { Vec::new() };
+                let subscription = subscription(topic + 2 * name);
+                self.create(subscription, EntityKind::Subscription, options(*lock_s, *max), rules);
+            }
+            Op::Update { entity: at, lock_s, max } => {
+                self.change(entity(*at), |name| Change::Update { name, options: options(*lock_s, *max) });
+            }
+            Op::Delete { entity: at } if *at < 11 => self.change(entity(*at), |name| Change::Delete { name }),
+            Op::PutRule { subscription: at, rule: number, filter, replace } => {
+                let (replace, rule) = (*replace, rule(*number, *filter));
+                self.change(subscription(*at), |subscription| Change::PutRule {
+                    subscription,
+                    replace,
+                    rule,
+                });
+            }
+            Op::DeleteRule { subscription: at, rule: number } => {
+                let rule = rule(*number, 0).name;
+                self.change(subscription(*at), |subscription| Change::DeleteRule { subscription, rule });
+            }
+            Op::Publish { entity: at, messages, atomic } => {
+                let messages = messages.iter().map(|sent| self.message(sent)).collect();
+                self.change(entity(*at), |entity| Change::Publish { entity, atomic: *atomic, messages });
+            }
+            Op::Purge { entity: at, dead } => {
+                let lane = if *dead { Lane::DeadLetter } else { Lane::Main };
+                self.change(entity(*at), |entity| Change::Purge { address: Address { entity, lane } });
+            }
+            Op::Settle { items } => self.settle(items),
+            Op::Again { request } => self.again(*request),
+            Op::Gather { commands } => self.gather = *commands,
+            Op::HoldReads { turns } => self.hold_reads = *turns,
+            Op::Advance { ms } => self.advance(*ms),
+            Op::Reload { shard } => {
+                self.flush();
+                let shard = (*shard % self.world.shards.len()) as u16;
+                self.world.reload(shard);
+                self.reloaded(shard);
+            }
+            Op::MoveClock { seconds } => {
+                self.flush();
+                let wall_ms = self.world.now.wall_ms as i64 + seconds * 1_000;
+                self.world.now.wall_ms = wall_ms as u64;
+            }
+            other => self.client_op(other),
+        }
+    }
+
+    fn client_op(&mut self, op: &Op) {
+        match op {
+            Op::Open { client, handle, entity: at, dead, delete, lock_s, let_go, hold } => {
+                let lane = if *dead { Lane::DeadLetter } else { Lane::Main };
+                let address = Address { entity: entity(*at), lane };
+                let shard = self.world.home(&address.entity);
+                let owner = Owner { client: *client as u128, handle: *handle };
+                self.close_elsewhere(shard, owner);
+                let open = OpenReceiver {
+                    ticket: self.ticket(self.connections[*client]),
+                    owner,
+                    address,
+                    mode: if *delete { ReceiveMode::ReceiveAndDelete } else { ReceiveMode::PeekLock },
+                    lock_duration_ms: lock_s * 1_000,
+                    release_on_disconnect: *let_go,
+                    held: if *hold { self.held(shard, owner) } else { Vec::new() },
+                };
+                self.send(shard, Command::OpenReceiver(open));
+            }
+            Op::Flow { client, handle, credit, behind, drain } => {
+                let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
+                let open = self.model.receivers.get(&key);
+                let (shard, delivered) = open.map_or((0, 0), |open| (open.shard, open.delivered));
+                let delivered = delivered.saturating_sub(*behind);
+                let flow = Flow { handle: *handle, delivered, credit: *credit, drain: *drain };
+                let ticket = self.ticket(key.connection);
+                self.send(shard, Command::Flow { ticket, flow });
+            }
+            Op::Close { client, handle } => {
+                let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
+                let shard = self.model.receivers.get(&key).map_or(0, |open| open.shard);
+                let ticket = self.ticket(key.connection);
+                self.send(shard, Command::CloseReceiver { ticket, handle: *handle });
+            }
+            Op::Disconnect { client } => {
+                self.send_to_all(&Command::Disconnected { connection: self.connections[*client] });
+                self.reconnect(*client);
+            }
+            Op::Reconnect { client } => self.reconnect(*client),
+            Op::Confirm { client, keep } => {
+                let floor = self.sequences[*client].saturating_sub(*keep);
+                self.floors[*client] = self.floors[*client].max(floor);
+            }
+            Op::Farewell { client } if *client < CLIENTS => {
+                self.send_to_all(&Command::Farewell { client: *client as u128 });
+            }
+            _ => {}
+        }
+    }
+
+    pub fn reconnect(&mut self, client: usize) {
+        self.connections[client] = self.next_connection;
+        self.next_connection += 1;
+    }
+
+    pub fn send_to_all(&mut self, command: &Command) {
+        (0..self.world.shards.len() as u16).for_each(|shard| self.send(shard, command.clone()));
+    }
+
+    fn create(&mut self, name: EntityName, kind: EntityKind, options: Options, rules: Vec<Rule>) {
+        self.change(name, |name| Change::Create { name, kind, options, rules });
+    }
+
+    fn message(&mut self, sent: &Sent) -> Result<Incoming, Refusal> {
+        if sent.refused {
+            return Err(Refusal::invalid("subject", "is too long"));
+        }
+        self.bodies += 1;
+        let message = Message::new(vec![b'.'; sent.bytes]).with_id(self.bodies);
+        Ok(incoming(&match sent.priority {
+            0 => message,
+            1 => message.with_property("Priority", "high"),
+            _ => message.with_property("priority", "high").with_property("region", "eu"),
+        }))
+    }
+
+    /// A handle belongs to one receiver: its door closes the one before it in another shard.
+    fn close_elsewhere(&mut self, shard: u16, owner: Owner) {
+        if self.gathered.keys().any(|other| *other != shard) {
+            self.flush();
+        }
+        let elsewhere =
+            self.model.receivers.iter().filter(|(_, open)| open.owner == owner && open.shard != shard);
+        let elsewhere: Vec<_> = elsewhere.map(|(key, open)| (*key, open.shard)).collect();
+        for (key, shard) in elsewhere {
+            let ticket = self.ticket(key.connection);
+            self.send(shard, Command::CloseReceiver { ticket, handle: key.handle });
+            self.flush();
+        }
+    }
+
+    fn held(&self, shard: u16, owner: Owner) -> Vec<u64> {
+        let queues = self.model.entities.values().flat_map(|entity| [&entity.main, &entity.dead]);
+        let locks = queues.flat_map(Queue::locks);
+        let own = locks.filter(|lock| lock.owner == owner && lock.token.shard == shard);
+        // Every other one, and one that never was.
+        own.map(|lock| lock.token.lease).filter(|lease| lease % 2 == 0).chain([1_000_000]).collect()
+    }
+
+    pub fn ticket(&mut self, connection: u64) -> Ticket {
+        self.next_request += 1;
+        Ticket { connection, request: self.next_request }
+    }
+
+    fn change(&mut self, name: EntityName, change: impl FnOnce(EntityName) -> Change) {
+        let shard = self.world.home(&name);
+        self.stamped(shard, change(name));
+    }
+
+    fn stamped(&mut self, shard: u16, change: Change) {
+        let client = self.next_request as usize % CLIENTS;
+        let sequence = self.sequences[client];
+        self.sequences[client] += 1;
+        self.requests.push((shard, client, sequence, change.clone()));
+        self.once(shard, client, sequence, change);
+    }
+
+    fn once(&mut self, shard: u16, client: usize, sequence: u64, change: Change) {
+        let ticket = self.ticket(self.connections[client]);
+        let stamp = Stamp { sequence, floor: self.floors[client].min(sequence) };
+        self.send(shard, Command::Once { ticket, client: client as u128, stamp, change });
+    }
+
+    fn again(&mut self, back: usize) {
+        let Some(at) = self.requests.len().checked_sub(back + 1) else { return };
+        let (shard, client, sequence, change) = self.requests[at].clone();
+        self.once(shard, client, sequence, change);
+    }
+
+    fn settle(&mut self, items: &[Item]) {
+        let found: Vec<_> = items.iter().filter_map(|item| self.settle_item(item)).collect();
+        let Some(shard) = found.first().map(|item| item.token.shard) else { return };
+        self.stamped(
+            shard,
+            Change::Settle(found.into_iter().filter(|item| item.token.shard == shard).collect()),
+        );
+    }
+
+    fn settle_item(&self, item: &Item) -> Option<SettleItem> {
+        let (mut token, count) = *self.deliveries.iter().rev().nth(item.delivery)?;
+        token.place = item.place % (count as u16 + 1);
+        token.salt ^= u32::from(item.guessed);
+        let settlement = match item.how {
+            How::Complete => Settlement::Complete,
+            How::Abandon => Settlement::Abandon { delay_ms: 0, properties: Vec::new() },
+            How::DeadLetter => Settlement::DeadLetter {
+                reason: "Broken".to_owned(),
+                description: String::new(),
+                properties: Vec::new(),
+            },
+            How::Release => Settlement::Release,
+            How::Renew(duration_ms) => Settlement::Renew { duration_ms },
+        };
+        Some(SettleItem { token, run: item.run, settlement })
+    }
+}

@@ -1,0 +1,95 @@
+//! A queue as naive as it can be: all messages, one by one.
+
+use bytes::Bytes;
+use postrider_core::command::{Owner, ReceiverKey};
+use postrider_core::context::Now;
+use postrider_protocol::token::LockToken;
+use std::collections::BTreeMap;
+
+/// Somebody's lock on a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lock {
+    pub token: LockToken,
+    pub owner: Owner,
+    /// The receiver, while it is open.
+    pub receiver: Option<ReceiverKey>,
+    pub until_ms: u64,
+    pub deadline_ms: u64,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub bytes: Bytes,
+    pub attempts: u32,
+    pub lock: Option<Lock>,
+    /// Its number before it was dead-lettered, and why it was.
+    pub dead: Option<(u64, String)>,
+}
+
+/// A queue.
+#[derive(Debug, Clone, Default)]
+pub struct Queue {
+    pub next: u64,
+    pub messages: BTreeMap<u64, Message>,
+}
+
+impl Queue {
+    pub fn new() -> Self {
+        Queue { next: 1, messages: BTreeMap::new() }
+    }
+
+    pub fn append(&mut self, message: Message) -> u64 {
+        let sequence = self.next;
+        self.next += 1;
+        self.messages.insert(sequence, message);
+        sequence
+    }
+
+    pub fn active(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    pub fn locked(&self) -> u64 {
+        self.messages.values().filter(|message| message.lock.is_some()).count() as u64
+    }
+
+    /// The message that has to be delivered next.
+    pub fn head(&self) -> Option<u64> {
+        self.messages.iter().find(|(_, message)| message.lock.is_none()).map(|(sequence, _)| *sequence)
+    }
+
+    /// The message that a token's lock is on.
+    pub fn locked_by(&self, token: LockToken) -> Option<u64> {
+        let holds = |message: &Message| message.lock.as_ref().is_some_and(|lock| lock.token == token);
+        self.messages.iter().find(|(_, message)| holds(message)).map(|(sequence, _)| *sequence)
+    }
+
+    /// Messages whose locks have run out.
+    pub fn due(&self, now: Now) -> Vec<u64> {
+        let due =
+            |message: &Message| message.lock.as_ref().is_some_and(|lock| lock.deadline_ms <= now.mono_ms);
+        self.messages.iter().filter(|(_, message)| due(message)).map(|(sequence, _)| *sequence).collect()
+    }
+
+    pub fn locks_mut(&mut self) -> impl Iterator<Item = &mut Lock> {
+        self.messages.values_mut().filter_map(|message| message.lock.as_mut())
+    }
+
+    pub fn locks(&self) -> impl Iterator<Item = &Lock> {
+        self.messages.values().filter_map(|message| message.lock.as_ref())
+    }
+
+    /// Lets go of the locks that `which` says, without a failed attempt.
+    pub fn release(&mut self, which: impl Fn(&Lock) -> bool) {
+        for message in self.messages.values_mut() {
+            message.lock = message.lock.take().filter(|lock| !which(lock));
+        }
+    }
+
+    pub fn purge(&mut self) -> u64 {
+        let before = self.active();
+        self.messages.retain(|_, message| message.lock.is_some());
+        before - self.active()
+    }
+}

@@ -1,0 +1,254 @@
+//! The naive model: what each command must answer, and what becomes of the messages.
+
+use super::answer::{Answer, Why, invalid, why};
+use super::queue::Queue;
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
+use postrider_core::context::Now;
+use postrider_protocol::error::ErrorCode;
+use postrider_protocol::limits::CREDIT;
+use postrider_protocol::name::{EntityName, Lane};
+use postrider_protocol::options::EntityKind;
+use postrider_protocol::request::{Flow, ReceiveMode, Stamp};
+use postrider_protocol::rule::Filter;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A queue, topic or subscription.
+#[derive(Debug, Clone)]
+pub struct Entity {
+    pub name: EntityName,
+    pub kind: EntityKind,
+    pub lock_ms: u64,
+    pub max: u64,
+    pub rules: BTreeMap<String, Filter>,
+    pub main: Queue,
+    pub dead: Queue,
+    pub published: u64,
+    pub unmatched: u64,
+}
+
+/// An open receiver.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    pub shard: u16,
+    pub owner: Owner,
+    pub at: (String, Lane),
+    pub deletes: bool,
+    pub lock_ms: u64,
+    pub release_on_disconnect: bool,
+    pub delivered: u64,
+    pub credit: u32,
+    pub draining: Vec<Ticket>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Known {
+    floor: u64,
+    answers: BTreeMap<u64, Answer>,
+}
+
+/// The longest and the usual duration of a lease's locks.
+#[derive(Debug, Clone, Copy)]
+pub struct Durations {
+    pub own_ms: u64,
+    pub longest_ms: u64,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub entities: BTreeMap<String, Entity>,
+    pub receivers: BTreeMap<ReceiverKey, Receiver>,
+    pub leases: BTreeMap<(u16, u64), Durations>,
+    /// What this turn has to answer, and which receivers it has to close.
+    pub answers: BTreeMap<Ticket, Answer>,
+    pub closed: BTreeSet<ReceiverKey>,
+    /// Dead letters of this turn, as the facts number them: entity and number in it, to number as a dead letter.
+    pub numbered: BTreeMap<(String, u64), u64>,
+    known: BTreeMap<(u16, u128), Known>,
+}
+
+impl Model {
+    /// What a client has confirmed in a shard; `None` where the shard does not know the client.
+    pub fn floor(&self, shard: u16, client: u128) -> Option<u64> {
+        self.known.get(&(shard, client)).map(|known| known.floor)
+    }
+
+    pub fn queue_mut(&mut self, at: &(String, Lane)) -> Option<&mut Queue> {
+        let entity = self.entities.get_mut(&at.0)?;
+        Some(if at.1 == Lane::Main { &mut entity.main } else { &mut entity.dead })
+    }
+
+    pub fn queue(&self, at: &(String, Lane)) -> Option<&Queue> {
+        let entity = self.entities.get(&at.0)?;
+        Some(if at.1 == Lane::Main { &entity.main } else { &entity.dead })
+    }
+
+    /// The queues of a shard.
+    pub fn queues(&self, here: &dyn Fn(&EntityName) -> bool) -> Vec<(String, Lane)> {
+        let entities = self.entities.iter().filter(|(_, entity)| here(&entity.name));
+        entities.flat_map(|(key, _)| [(key.clone(), Lane::Main), (key.clone(), Lane::DeadLetter)]).collect()
+    }
+
+    /// Locks run out.
+    pub fn tick(&mut self, here: &dyn Fn(&EntityName) -> bool, now: Now) {
+        for at in self.queues(here) {
+            for sequence in self.queue(&at).map(|queue| queue.due(now)).unwrap_or_default() {
+                self.fail(&at, sequence);
+            }
+        }
+    }
+
+    pub fn fail(&mut self, at: &(String, Lane), sequence: u64) {
+        let max = self.entities[&at.0].max;
+        let queue = self.queue_mut(at).unwrap();
+        let message = queue.messages.get_mut(&sequence).unwrap();
+        message.lock = None;
+        message.attempts += 1;
+        if at.1 == Lane::Main && u64::from(message.attempts) >= max {
+            self.dead_letter(at, sequence, "MaxDeliveryCountExceeded");
+        }
+    }
+
+    pub fn dead_letter(&mut self, at: &(String, Lane), sequence: u64, reason: &str) {
+        let mut message = self.queue_mut(at).unwrap().messages.remove(&sequence).unwrap();
+        message.lock = None;
+        message.dead = Some((sequence, reason.to_owned()));
+        let number = self.numbered.get(&(at.0.clone(), sequence)).copied();
+        let dead = &mut self.entities.get_mut(&at.0).unwrap().dead;
+        // Where the entity goes in the same turn, nobody sees the number.
+        let number = number.unwrap_or(dead.next);
+        assert!(dead.messages.insert(number, message).is_none(), "two dead letters under {number}");
+        dead.next += 1;
+    }
+
+    /// A command of a shard.
+    pub fn decide(&mut self, shard: u16, now: Now, command: &Command) {
+        match command {
+            Command::OpenReceiver(open) => self.open(shard, open),
+            Command::Flow { ticket, flow } => self.flow(*ticket, flow),
+            Command::CloseReceiver { ticket, handle } => {
+                let key = ReceiverKey { connection: ticket.connection, handle: *handle };
+                if let Some(receiver) = self.receivers.remove(&key) {
+                    self.refuse_drains(&receiver.draining, &invalid("drain"));
+                    self.release(shard, receiver.owner, &[]);
+                }
+                self.answers.insert(*ticket, Answer::Done);
+            }
+            Command::Disconnected { connection } => self.disconnect(shard, *connection),
+            Command::Farewell { client } => _ = self.known.remove(&(shard, *client)),
+            Command::Once { ticket, client, stamp, change } => {
+                let answer = self.once(shard, now, *client, *stamp, change);
+                self.answers.insert(*ticket, answer);
+            }
+            other => panic!("{other:?} is not modelled"),
+        }
+    }
+
+    fn open(&mut self, shard: u16, open: &OpenReceiver) {
+        let at = (open.address.entity.key(), open.address.lane);
+        let answer = match self.entities.get(&at.0) {
+            None => Answer::Refused(why(ErrorCode::NotFound)),
+            Some(entity) if entity.kind == EntityKind::Topic => Answer::Refused(invalid("address")),
+            Some(entity) => {
+                let lock_ms = if open.lock_duration_ms == 0 { entity.lock_ms } else { open.lock_duration_ms };
+                Answer::Opened { lock_ms }
+            }
+        };
+        self.answers.insert(open.ticket, answer.clone());
+        if !matches!(answer, Answer::Opened { .. }) {
+            return;
+        }
+        let key = ReceiverKey { connection: open.ticket.connection, handle: open.owner.handle };
+        let same = |receiver: &Receiver| receiver.shard == shard && receiver.owner == open.owner;
+        let before = self.receivers.iter().find(|(_, receiver)| same(receiver)).map(|(key, _)| *key);
+        if let Some(before) = before {
+            let receiver = self.receivers.remove(&before).unwrap();
+            self.refuse_drains(&receiver.draining, &why(ErrorCode::Unavailable));
+            self.closed.extend((before.connection != key.connection).then_some(before));
+        }
+        self.release(shard, open.owner, &open.held);
+        self.hold_again(shard, open.owner, Some(key));
+        let receiver = Receiver {
+            shard,
+            owner: open.owner,
+            at,
+            deletes: open.mode == ReceiveMode::ReceiveAndDelete,
+            lock_ms: open.lock_duration_ms,
+            release_on_disconnect: open.release_on_disconnect,
+            delivered: 0,
+            credit: 0,
+            draining: Vec::new(),
+        };
+        self.receivers.insert(key, receiver);
+    }
+
+    pub fn refuse_drains(&mut self, tickets: &[Ticket], why: &Why) {
+        self.answers.extend(tickets.iter().map(|ticket| (*ticket, Answer::Refused(why.clone()))));
+    }
+
+    fn all_queues_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+        self.entities.values_mut().flat_map(|entity| [&mut entity.main, &mut entity.dead])
+    }
+
+    fn release(&mut self, shard: u16, owner: Owner, but: &[u64]) {
+        for queue in self.all_queues_mut() {
+            queue.release(|lock| {
+                lock.token.shard == shard && lock.owner == owner && !but.contains(&lock.token.lease)
+            });
+        }
+    }
+
+    pub fn hold_again(&mut self, shard: u16, owner: Owner, key: Option<ReceiverKey>) {
+        let locks = self.all_queues_mut().flat_map(Queue::locks_mut);
+        locks
+            .filter(|lock| lock.token.shard == shard && lock.owner == owner)
+            .for_each(|lock| lock.receiver = key);
+    }
+
+    fn disconnect(&mut self, shard: u16, connection: u64) {
+        let gone =
+            |key: &ReceiverKey, receiver: &Receiver| key.connection == connection && receiver.shard == shard;
+        let gone: Vec<_> = self.receivers.extract_if(.., |key, receiver| gone(key, receiver)).collect();
+        for (_, receiver) in gone {
+            self.hold_again(shard, receiver.owner, None);
+            if receiver.release_on_disconnect {
+                self.release(shard, receiver.owner, &[]);
+            }
+        }
+    }
+
+    fn flow(&mut self, ticket: Ticket, flow: &Flow) {
+        let key = ReceiverKey { connection: ticket.connection, handle: flow.handle };
+        let Some(receiver) = self.receivers.get_mut(&key) else {
+            if flow.drain {
+                self.answers.insert(ticket, Answer::Refused(invalid("handle")));
+            }
+            return;
+        };
+        let end = flow.delivered + u64::from(flow.credit);
+        receiver.credit = end.saturating_sub(receiver.delivered).min(u64::from(CREDIT)) as u32;
+        if flow.drain {
+            receiver.draining.push(ticket);
+        } else {
+            let ended = std::mem::take(&mut receiver.draining);
+            self.refuse_drains(&ended, &invalid("drain"));
+        }
+    }
+
+    fn once(&mut self, shard: u16, now: Now, client: u128, stamp: Stamp, change: &Change) -> Answer {
+        let known = self.known.entry((shard, client)).or_default();
+        if let Some(answer) = known.answers.get(&stamp.sequence) {
+            return answer.clone();
+        }
+        if stamp.sequence < known.floor {
+            return Answer::Refused(why(ErrorCode::UnknownOutcome));
+        }
+        known.floor = known.floor.max(stamp.floor);
+        let floor = known.floor;
+        known.answers.retain(|sequence, _| *sequence >= floor);
+        let answer = self.change(now, change).unwrap_or_else(Answer::Refused);
+        let known = self.known.entry((shard, client)).or_default();
+        known.answers.insert(stamp.sequence, answer.clone());
+        answer
+    }
+}

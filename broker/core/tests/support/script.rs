@@ -1,0 +1,306 @@
+//! Runs a golden script: lines of input, `---`, and what came out; steps are parted by an empty line.
+
+use super::line::{Line, ms};
+use super::show::Names;
+use super::world::{World, incoming};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
+use postrider_core::shard::Turn;
+use postrider_protocol::error::Refusal;
+use postrider_protocol::options::EntityKind;
+use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::token::LockToken;
+use std::collections::BTreeMap;
+
+/// Receivers have this number on their connection.
+const HANDLE: u32 = 1;
+
+/// A script while it runs.
+pub struct Script {
+    world: World,
+    names: Names,
+    /// The connection of each receiver.
+    connections: BTreeMap<String, u64>,
+    next_connection: u64,
+    next_request: u32,
+    sequences: BTreeMap<u128, u64>,
+    /// What was sent under a stamp, to be sent again.
+    stamped: BTreeMap<(u128, u64), (u16, Change)>,
+    /// Commands of a turn that was not taken yet.
+    waiting: BTreeMap<u16, Vec<Command>>,
+    out: Vec<String>,
+}
+
+/// Runs a script in a world of so many shards; returns it with what came out now.
+pub fn run(text: &str, shards: u16) -> String {
+    let mut script = Script {
+        world: World::new(shards),
+        names: Names::default(),
+        connections: BTreeMap::new(),
+        next_connection: 10,
+        next_request: 1,
+        sequences: BTreeMap::new(),
+        stamped: BTreeMap::new(),
+        waiting: BTreeMap::new(),
+        out: Vec::new(),
+    };
+    let mut steps = Vec::new();
+    for step in text.split("\n\n").map(str::trim).filter(|step| !step.is_empty()) {
+        let input: Vec<&str> = step.lines().take_while(|line| *line != "---").collect();
+        steps.push(script.step(&input));
+    }
+    script.world.finish();
+    steps.join("\n\n") + "\n"
+}
+
+/// The client of a name.
+pub fn client(name: &str) -> u128 {
+    name.bytes().fold(0, |id, byte| id << 8 | u128::from(byte))
+}
+
+impl Script {
+    fn step(&mut self, input: &[&str]) -> String {
+        self.out.clear();
+        for text in input.iter().filter(|line| !line.starts_with('#')) {
+            self.line(&Line::parse(text));
+        }
+        self.flush();
+        if input.iter().all(|line| line.starts_with('#')) {
+            return input.join("\n");
+        }
+        if self.out.is_empty() {
+            self.out.push("nothing".to_owned());
+        }
+        format!("{}\n---\n{}", input.join("\n"), self.out.join("\n"))
+    }
+
+    fn line(&mut self, line: &Line) {
+        match line.verb.as_str() {
+            "advance" => {
+                self.flush();
+                self.world.advance(ms(&line.args[0]));
+                (0..self.world.shards.len() as u16).for_each(|shard| self.turn(shard, Vec::new()));
+            }
+            "clock" => self.set_clock(&line.args[0]),
+            "restart" => {
+                self.flush();
+                (0..self.world.shards.len() as u16).for_each(|shard| self.world.reload(shard));
+            }
+            "show" => {
+                self.flush();
+                let info =
+                    self.world.shards[usize::from(self.world.home(&line.entity()))].info(&line.entity());
+                self.out.push(Names::info(&info));
+            }
+            "turn" => self.flush(),
+            "receiver" => self.open(line),
+            "sender" => {
+                let ticket = self.ticket(1, "sender");
+                let command = Command::OpenSender { ticket, entity: line.entity() };
+                self.send(self.world.home(&line.entity()), command);
+            }
+            "flow" | "taken" | "close" | "disconnect" => self.receiver_line(line),
+            "farewell" => {
+                let farewell = Command::Farewell { client: client(&line.args[0]) };
+                (0..self.world.shards.len() as u16).for_each(|shard| self.send(shard, farewell.clone()));
+            }
+            "again" => self.again(line),
+            _ => self.change(line),
+        }
+    }
+
+    /// Moves the wall clock alone, as an operator does.
+    fn set_clock(&mut self, by: &str) {
+        self.flush();
+        let wall_ms = &mut self.world.now.wall_ms;
+        *wall_ms = match by.split_at(1) {
+            ("-", by) => *wall_ms - ms(by),
+            (_, by) => *wall_ms + ms(by),
+        };
+    }
+
+    fn send(&mut self, shard: u16, command: Command) {
+        self.waiting.entry(shard).or_default().push(command);
+    }
+
+    fn ticket(&mut self, connection: u64, verb: &str) -> Ticket {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.names.requests.insert(request, verb.to_owned());
+        Ticket { connection, request }
+    }
+
+    fn flush(&mut self) {
+        for (shard, commands) in std::mem::take(&mut self.waiting) {
+            self.turn(shard, commands);
+        }
+    }
+
+    fn turn(&mut self, shard: u16, commands: Vec<Command>) {
+        let turn = self.world.turn(shard, commands);
+        self.show(shard, &turn);
+        while self.world.has_read(shard) {
+            let turn = self.world.turn(shard, Vec::new());
+            self.show(shard, &turn);
+        }
+    }
+
+    fn show(&mut self, shard: u16, turn: &Turn) {
+        let facts = turn.facts.iter().filter_map(|fact| self.names.fact(shard, fact)).collect::<Vec<_>>();
+        let effects = turn
+            .effects
+            .iter()
+            .map(|effect| self.names.effect(&self.world, shard, effect))
+            .collect::<Vec<_>>();
+        self.out.extend(facts.into_iter().chain(effects));
+    }
+
+    fn open(&mut self, line: &Line) {
+        let name = line.args[0].clone();
+        let connection = self.next_connection;
+        self.next_connection += 1;
+        if let Some(before) = self.connections.insert(name.clone(), connection) {
+            self.names.receivers.insert(before, format!("{name} (before)"));
+        }
+        self.names.receivers.insert(connection, name.clone());
+        let ticket = self.ticket(connection, &name);
+        let address = line.address(1);
+        let shard = self.world.home(&address.entity);
+        let held = line.option("held").unwrap_or("").split(',').filter(|label| !label.is_empty());
+        let open = OpenReceiver {
+            ticket,
+            owner: Owner { client: client(&name), handle: HANDLE },
+            address,
+            mode: if line.has("delete") { ReceiveMode::ReceiveAndDelete } else { ReceiveMode::PeekLock },
+            lock_duration_ms: line.ms("lock").unwrap_or(0),
+            release_on_disconnect: line.has("release_on_disconnect"),
+            held: held.map(|label| self.names.token(label).lease).collect(),
+        };
+        self.send(shard, Command::OpenReceiver(open));
+        if let Some(credit) = line.number("credit") {
+            let flow = Flow { handle: HANDLE, delivered: 0, credit: credit as u32, drain: false };
+            let ticket = self.ticket(connection, "flow");
+            self.send(shard, Command::Flow { ticket, flow });
+        }
+        self.names.homes.insert(name, shard);
+    }
+
+    fn receiver_line(&mut self, line: &Line) {
+        let name = &line.args[0];
+        let (connection, shard) = (self.connections[name], self.names.homes[name]);
+        let ticket = self.ticket(connection, &format!("{} {name}", line.verb));
+        let command = match line.verb.as_str() {
+            "flow" => {
+                let credit = line.number("credit").unwrap() as u32;
+                let delivered = line.number("delivered").unwrap_or(0);
+                Command::Flow {
+                    ticket,
+                    flow: Flow { handle: HANDLE, delivered, credit, drain: line.has("drain") },
+                }
+            }
+            "taken" => {
+                let receiver = ReceiverKey { connection, handle: HANDLE };
+                Command::Taken { receiver, bytes: line.number("bytes").unwrap() }
+            }
+            "close" => Command::CloseReceiver { ticket, handle: HANDLE },
+            _ => Command::Disconnected { connection },
+        };
+        self.send(shard, command);
+    }
+
+    fn change(&mut self, line: &Line) {
+        let (shard, change) = self.change_of(line);
+        let by = client(line.option("by").unwrap_or("main"));
+        let next = self.sequences.entry(by).or_insert(1);
+        let sequence = line.number("stamp").unwrap_or(*next);
+        *next = (*next).max(sequence + 1);
+        self.stamped.insert((by, sequence), (shard, change));
+        self.send_stamped(line, by, sequence);
+    }
+
+    fn again(&mut self, line: &Line) {
+        let by = client(line.option("by").unwrap_or("main"));
+        self.send_stamped(line, by, line.args[0].parse().unwrap());
+    }
+
+    fn send_stamped(&mut self, line: &Line, client: u128, sequence: u64) {
+        let (shard, change) = self.stamped[&(client, sequence)].clone();
+        let ticket = self.ticket(1, &line.verb);
+        let stamp = Stamp { sequence, floor: line.number("floor").unwrap_or(0) };
+        self.send(shard, Command::Once { ticket, client, stamp, change });
+    }
+
+    fn change_of(&self, line: &Line) -> (u16, Change) {
+        if let Some(settlement) = settlement_of(line) {
+            let (token, run) = self.token(line);
+            return (token.shard, Change::Settle(vec![SettleItem { token, run, settlement }]));
+        }
+        let create = |kind| Change::Create {
+            name: line.entity(),
+            kind,
+            options: line.entity_options(),
+            rules: line.rules(),
+        };
+        let change = match line.verb.as_str() {
+            "queue" => create(EntityKind::Queue),
+            "topic" => create(EntityKind::Topic),
+            "subscription" => create(EntityKind::Subscription),
+            "update" => Change::Update { name: line.entity(), options: line.entity_options() },
+            "delete" => Change::Delete { name: line.entity() },
+            "rule" | "replace" => Change::PutRule {
+                subscription: line.entity(),
+                replace: line.verb == "replace",
+                rule: line.rules().remove(0),
+            },
+            "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
+            "purge" => Change::Purge { address: line.address(0) },
+            "publish" => {
+                let message = |message: &_| match incoming_or_refused(message) {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(incoming(message)),
+                };
+                let messages = line.messages().iter().map(message).collect();
+                Change::Publish { entity: line.entity(), atomic: line.has("atomic"), messages }
+            }
+            other => panic!("{other} is no verb"),
+        };
+        let home = line.args[0].split("/$").next().unwrap();
+        (self.world.home(&postrider_protocol::name::EntityName::new(home).unwrap()), change)
+    }
+
+    /// The token and run of `L1` (the first place), `L1[3]` or `L1[0..5]`.
+    fn token(&self, line: &Line) -> (LockToken, u16) {
+        let (label, places) = line.args[0].split_once('[').unwrap_or((&line.args[0], "0]"));
+        let places = places.trim_end_matches(']');
+        let (from, to) = places.split_once("..").map_or_else(
+            || (places.parse::<u16>().unwrap(), None),
+            |(from, to)| (from.parse().unwrap(), Some(to.parse::<u16>().unwrap())),
+        );
+        let mut token = self.names.token(label);
+        token.place = from;
+        token.salt ^= u32::from(line.has("guessed"));
+        (token, to.map_or(1, |to| to - from))
+    }
+}
+
+/// What a door would refuse; in scripts, a message of this id.
+fn incoming_or_refused(message: &postrider_protocol::message::Message) -> Option<Refusal> {
+    let bad = message.message_id.as_ref().is_some_and(|id| id.to_string() == "bad");
+    bad.then(|| Refusal::invalid("subject", "has 5000 bytes, at most 4096 are allowed"))
+}
+
+fn settlement_of(line: &Line) -> Option<Settlement> {
+    let text = |name| line.option(name).unwrap_or("").to_owned();
+    Some(match line.verb.as_str() {
+        "complete" => Settlement::Complete,
+        "abandon" => Settlement::Abandon { delay_ms: line.ms("delay").unwrap_or(0), properties: Vec::new() },
+        "dead-letter" => Settlement::DeadLetter {
+            reason: text("reason"),
+            description: text("description"),
+            properties: Vec::new(),
+        },
+        "defer" => Settlement::Defer { properties: Vec::new() },
+        "release" => Settlement::Release,
+        "renew" => Settlement::Renew { duration_ms: line.ms("for").unwrap_or(0) },
+        _ => return None,
+    })
+}

@@ -1,0 +1,270 @@
+//! Facts and effects as the golden scripts show them.
+
+use super::world::{START_MS, World};
+use postrider_core::effect::{Deliver, Effect};
+use postrider_core::fact::Fact;
+use postrider_core::key::QueueId;
+use postrider_core::lease::Hold;
+use postrider_core::page::{Page, PageState};
+use postrider_protocol::entity::EntityInfo;
+use postrider_protocol::error::Refusal;
+use postrider_protocol::message::{Message, Record};
+use postrider_protocol::name::Lane;
+use postrider_protocol::options::Options;
+use postrider_protocol::reply::{Published, Reply, Runs, Settled};
+use postrider_protocol::token::LockToken;
+use std::collections::BTreeMap;
+
+/// Names for what only has numbers.
+#[derive(Default)]
+pub struct Names {
+    /// What each request was.
+    pub requests: BTreeMap<u32, String>,
+    /// The receiver of each connection.
+    pub receivers: BTreeMap<u64, String>,
+    /// The shard of each receiver.
+    pub homes: BTreeMap<String, u16>,
+    entities: BTreeMap<(u16, u64), String>,
+    leases: Vec<(u16, u64, Option<LockToken>)>,
+}
+
+impl Names {
+    /// The token of a lease's first place.
+    pub fn token(&self, label: &str) -> LockToken {
+        let at: usize = label.trim_start_matches('L').parse().unwrap();
+        self.leases[at - 1].2.expect("the lease was delivered")
+    }
+
+    fn lease(&mut self, shard: u16, lease: u64) -> String {
+        let known = self.leases.iter().position(|known| (known.0, known.1) == (shard, lease));
+        let at = known.unwrap_or_else(|| {
+            self.leases.push((shard, lease, None));
+            self.leases.len() - 1
+        });
+        format!("L{}", at + 1)
+    }
+
+    fn queue(&self, shard: u16, queue: QueueId) -> String {
+        let name = &self.entities[&(shard, queue.entity)];
+        match queue.lane {
+            Lane::Main => name.clone(),
+            Lane::DeadLetter => format!("{name}/$dead-letter"),
+        }
+    }
+
+    /// A fact in a line. The shard's own counters, which every turn writes, are left out.
+    pub fn fact(&mut self, shard: u16, fact: &Fact) -> Option<String> {
+        let text = match fact {
+            Fact::ShardState(_) => return None,
+            Fact::EntityPut(entity, row) => {
+                self.entities.insert((shard, *entity), row.name.clone());
+                format!("EntityPut {} {}{}", row.name, row.kind, options(&row.options))
+            }
+            Fact::EntityGone(entity) => format!("EntityGone {}", self.entities[&(shard, *entity)]),
+            Fact::RulePut(entity, rule) => {
+                format!("RulePut {} {}: {}", self.entities[&(shard, *entity)], rule.name, rule.filter)
+            }
+            Fact::RuleGone(entity, rule) => format!("RuleGone {} {rule}", self.entities[&(shard, *entity)]),
+            Fact::QueueState(queue, row) => {
+                let unmatched =
+                    if row.unmatched > 0 { format!(" unmatched={}", row.unmatched) } else { String::new() };
+                let counts =
+                    format!("next={} low={} active={} bytes={}", row.next, row.low, row.active, row.bytes);
+                format!("QueueState {} {counts}{unmatched}", self.queue(shard, *queue))
+            }
+            Fact::PageWritten(queue, first, page) => {
+                format!("PageWritten {} {first}: {}", self.queue(shard, *queue), page_text(page))
+            }
+            Fact::PageState(queue, first, state) => {
+                format!("PageState {} {first}: {}", self.queue(shard, *queue), state_text(state))
+            }
+            Fact::PageGone(queue, first) => format!("PageGone {} {first}", self.queue(shard, *queue)),
+            Fact::PagesGone(queue, from, to) => {
+                format!("PagesGone {} {from}..{to}", self.queue(shard, *queue))
+            }
+            Fact::Leased(lease, row) => {
+                let holds: Vec<_> = row.holds.iter().map(hold).collect();
+                let (lease, owner) = (self.lease(shard, *lease), client_name(row.owner.client));
+                format!("Leased {lease} {owner} {} {}", self.queue(shard, row.queue), holds.join(" "))
+            }
+            Fact::LeaseGone(lease) => format!("LeaseGone {}", self.lease(shard, *lease)),
+            Fact::Outcomes(client, _, row) => {
+                let sequences: Vec<_> =
+                    row.recorded.iter().map(|recorded| recorded.sequence.to_string()).collect();
+                let floor = if row.floor > 0 { format!(" floor={}", row.floor) } else { String::new() };
+                format!("Outcomes {} {}{floor}", client_name(*client), sequences.join(" "))
+            }
+            Fact::OutcomesGone(client, first) => format!("OutcomesGone {} {first}", client_name(*client)),
+        };
+        Some(format!("fact {text}"))
+    }
+
+    /// An effect in a line.
+    pub fn effect(&mut self, world: &World, shard: u16, effect: &Effect) -> String {
+        match effect {
+            Effect::Reply(ticket, reply) => {
+                format!("reply {}: {}", self.requests[&ticket.request], reply_text(reply))
+            }
+            Effect::Deliver(deliver) => self.delivery(world, shard, deliver),
+            Effect::Closed(key, why) => {
+                format!("closed {}: {}", self.receivers[&key.connection], refusal(why))
+            }
+            Effect::Load(load) => {
+                let queue = self.queue(shard, load.queue);
+                format!(
+                    "load {queue} {}..{}, {} messages or {} bytes",
+                    load.from, load.to, load.messages, load.bytes
+                )
+            }
+        }
+    }
+
+    fn delivery(&mut self, world: &World, shard: u16, deliver: &Deliver) -> String {
+        let lock = if deliver.token.lease == 0 {
+            assert_eq!(deliver.locked_until_ms, 0);
+            String::new()
+        } else {
+            let label = self.lease(shard, deliver.token.lease);
+            let known =
+                self.leases.iter_mut().find(|known| (known.0, known.1) == (shard, deliver.token.lease));
+            known.unwrap().2 = Some(deliver.token);
+            format!(" {label} until {}", time(deliver.locked_until_ms))
+        };
+        let queue = self.queue(shard, deliver.queue);
+        let mut runs = String::new();
+        for run in &deliver.runs {
+            let first = run.page + u64::from(run.index);
+            let last = first + u64::from(run.count) - 1;
+            let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
+            runs += &format!(" {numbers}");
+            if run.attempts > 0 {
+                runs += &format!(" (attempts={})", run.attempts);
+            }
+            if deliver.token.lease != 0 {
+                runs += &dead_letter(&world.record(shard, deliver.queue, run.page, run.index));
+            }
+        }
+        format!("deliver {}{lock}: {queue}{runs}", self.receivers[&deliver.receiver.connection])
+    }
+
+    /// What a listing says.
+    pub fn info(info: &Result<EntityInfo, Refusal>) -> String {
+        let Ok(info) = info else { return refusal(&info.clone().unwrap_err()) };
+        let counters = info.counters.list().into_iter().filter(|(_, value)| *value > 0);
+        let counters: Vec<_> = counters.map(|(name, value)| format!(" {name}={value}")).collect();
+        let rules: Vec<_> =
+            info.rules.iter().map(|rule| format!(" {}: {}", rule.name, rule.filter)).collect();
+        format!(
+            "{} {}{}{}{}",
+            info.kind,
+            info.name,
+            options(&info.options),
+            rules.concat(),
+            counters.concat()
+        )
+    }
+}
+
+fn options(options: &Options) -> String {
+    options.iter().map(|(spec, value)| format!(" {}={value}", spec.name)).collect()
+}
+
+fn client_name(mut client: u128) -> String {
+    let mut name = Vec::new();
+    while client > 0 {
+        name.insert(0, client as u8);
+        client >>= 8;
+    }
+    String::from_utf8(name).unwrap()
+}
+
+fn message_name(record: &Record) -> String {
+    let message = Message::decode(record.message.clone()).unwrap();
+    message.message_id.map_or_else(|| "-".to_owned(), |id| id.to_string())
+}
+
+fn page_text(page: &bytes::Bytes) -> String {
+    let page = Page::open(page.clone()).unwrap();
+    if page.len() > 10 {
+        return format!("{} messages", page.len());
+    }
+    let record = |at| Record::decode(page.record(at).unwrap()).unwrap();
+    let names: Vec<_> =
+        (0..page.len()).map(record).map(|record| message_name(&record) + &dead_letter(&record)).collect();
+    names.join(" ")
+}
+
+fn dead_letter(record: &Record) -> String {
+    record.dead_letter.as_ref().map_or_else(String::new, |info| {
+        let description =
+            if info.description.is_empty() { String::new() } else { format!(": {}", info.description) };
+        format!(" (was {} of {}, {}{description})", record.enqueued_sequence, info.source, info.reason)
+    })
+}
+
+/// One sign for each message: its failed deliveries, or `-` when it is gone; runs of more than ten are counted.
+fn state_text(state: &bytes::Bytes) -> String {
+    let attempts = PageState::decode(state.clone()).unwrap().attempts;
+    let sign =
+        |attempts: &Option<u32>| attempts.map_or_else(|| "-".to_owned(), |attempts| attempts.to_string());
+    let runs = attempts.chunk_by(|a, b| a == b);
+    let text = runs.map(|run| {
+        if run.len() > 10 {
+            format!("{}x{}", sign(&run[0]), run.len())
+        } else {
+            vec![sign(&run[0]); run.len()].join(" ")
+        }
+    });
+    text.collect::<Vec<_>>().join(" ")
+}
+
+fn hold(hold: &Hold) -> String {
+    let first = hold.page + u64::from(hold.index);
+    let last = first + u64::from(hold.count) - 1;
+    let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let until = if hold.held { format!("until {}", time(hold.until_ms)) } else { "let go".to_owned() };
+    let attempts = if hold.attempts > 0 { format!("attempts={} ", hold.attempts) } else { String::new() };
+    format!("[{numbers} {attempts}{until}]")
+}
+
+/// Time since the world began.
+fn time(wall_ms: u64) -> String {
+    let ms = wall_ms as i64 - START_MS as i64;
+    if ms % 1_000 == 0 { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
+}
+
+fn refusal(refusal: &Refusal) -> String {
+    format!("refused {refusal}")
+}
+
+fn reply_text(reply: &Reply) -> String {
+    match reply {
+        Reply::Done => "done".to_owned(),
+        Reply::Refused(why) => refusal(why),
+        Reply::Published(runs) => runs_text(runs, |published, count| match published {
+            Published::Accepted(first) if count == 1 => format!("accepted {first}"),
+            Published::Accepted(first) => format!("accepted {first}-{}", first + u64::from(count) - 1),
+            Published::Duplicate(of) => format!("duplicate {of}"),
+            Published::Refused(why) => refusal(why),
+        }),
+        Reply::Settled(runs) => runs_text(runs, |settled, count| {
+            let times = if count == 1 { String::new() } else { format!(" {count} times") };
+            match settled {
+                Settled::Done => format!("done{times}"),
+                Settled::Renewed(until) => format!("renewed until {}{times}", time(*until)),
+                Settled::Refused(why) => format!("{}{times}", refusal(why)),
+            }
+        }),
+        Reply::Opened { max_message_bytes: 0, lock_duration_ms } => {
+            format!("opened lock={}s", lock_duration_ms / 1_000)
+        }
+        Reply::Opened { max_message_bytes, .. } => format!("opened max_message_bytes={max_message_bytes}"),
+        Reply::Drained { delivered, .. } => format!("drained delivered={delivered}"),
+        Reply::Purged(count) => format!("purged {count}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn runs_text<T>(runs: &Runs<T>, show: impl Fn(&T, u32) -> String) -> String {
+    runs.iter().map(|(count, outcome)| show(outcome, *count)).collect::<Vec<_>>().join("; ")
+}

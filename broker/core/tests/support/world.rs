@@ -1,0 +1,170 @@
+//! Shards, the store under them, and a replica that sees nothing but facts.
+
+use super::rows::MemoryRows;
+use bytes::Bytes;
+use postrider_core::command::{Command, Loaded};
+use postrider_core::context::{Context, Now, Rows};
+use postrider_core::effect::{Effect, Load};
+use postrider_core::fact::{self, Fact};
+use postrider_core::key::{Key, KeyRange, QueueId};
+use postrider_core::limits::Window;
+use postrider_core::page::Page;
+use postrider_core::shard::{Shard, Turn};
+use postrider_protocol::message::{Incoming, Message, Record};
+use postrider_protocol::name::EntityName;
+
+/// When every world begins, UTC milliseconds.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+/// The world.
+pub struct World {
+    /// The machines.
+    pub shards: Vec<Shard>,
+    /// The store.
+    pub rows: MemoryRows,
+    /// The moment.
+    pub now: Now,
+    window: Window,
+    shadow: MemoryRows,
+    /// What the engine has read for each shard and not handed over yet.
+    read: Vec<Vec<Command>>,
+    turns: u64,
+}
+
+impl World {
+    /// An empty world of so many shards.
+    pub fn new(shards: u16) -> Self {
+        Self::within(shards, Window::default())
+    }
+
+    /// The same, with queues that keep so much of themselves in memory.
+    pub fn within(shards: u16, window: Window) -> Self {
+        let rows = MemoryRows::default();
+        let now = Now { wall_ms: START_MS, mono_ms: 5_000 };
+        World {
+            shards: (0..shards).map(|id| Shard::load_within(id, &rows, now, window).unwrap()).collect(),
+            read: vec![Vec::new(); usize::from(shards)],
+            shadow: rows.clone(),
+            rows,
+            now,
+            window,
+            turns: 0,
+        }
+    }
+
+    /// The shard where an entity lives.
+    pub fn home(&self, name: &EntityName) -> u16 {
+        let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let hash = name.home().bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+        ((hash >> 32) % self.shards.len() as u64) as u16
+    }
+
+    /// One turn of a shard: time, what was read for it, then the commands.
+    pub fn turn(&mut self, shard: u16, commands: Vec<Command>) -> Turn {
+        let read = std::mem::take(&mut self.read[usize::from(shard)]);
+        self.turn_of(shard, read.into_iter().chain(commands))
+    }
+
+    /// The same, while what was read is still on its way.
+    pub fn turn_without_reads(&mut self, shard: u16, commands: Vec<Command>) -> Turn {
+        self.turn_of(shard, commands.into_iter())
+    }
+
+    fn turn_of(&mut self, shard: u16, commands: impl Iterator<Item = Command>) -> Turn {
+        self.turns += 1;
+        let entropy = self.turns.wrapping_mul(0x2545_f491_4f6c_dd1d);
+        let cx = Context { now: self.now, entropy, rows: &self.rows };
+        let machine = &mut self.shards[usize::from(shard)];
+        machine.tick(&cx).unwrap();
+        commands.for_each(|command| machine.decide(&cx, command).unwrap());
+        let turn = machine.seal(&cx);
+        machine.check().unwrap();
+        self.commit(shard, &turn.facts);
+        for effect in &turn.effects {
+            if let Effect::Load(load) = effect {
+                let loaded = self.load(shard, load);
+                self.read[usize::from(shard)].push(Command::Loaded(loaded));
+            }
+        }
+        turn
+    }
+
+    /// Makes facts durable: through their bytes, here and in the replica.
+    fn commit(&mut self, shard: u16, facts: &[Fact]) {
+        if facts.is_empty() {
+            return;
+        }
+        let (of, decoded) = fact::decode(fact::encode(shard, facts)).unwrap();
+        assert_eq!((of, &decoded[..]), (shard, facts));
+        let last = facts.last();
+        assert!(
+            matches!(last, Some(Fact::ShardState(row)) if row.position == self.position(shard) + 1),
+            "{last:?}"
+        );
+        self.rows.apply(shard, facts);
+        self.shadow.apply(of, &decoded);
+    }
+
+    fn position(&self, shard: u16) -> u64 {
+        let row = self.rows.get(&Key::ShardState(shard)).unwrap();
+        row.map_or(0, |row| u64::from_be_bytes(row[..8].try_into().unwrap()))
+    }
+
+    /// Reads a cold range as the engine does.
+    fn load(&self, shard: u16, load: &Load) -> Loaded {
+        let (mut messages, mut bytes, mut to) = (0, 0, load.to);
+        let mut pages = Vec::new();
+        for (key, value) in self.rows.range(&KeyRange::pages(shard, load.queue, load.from, load.to)) {
+            let Key::Page(_, _, first) = key else { panic!("{key:?} is no page") };
+            if messages >= load.messages || bytes >= load.bytes {
+                to = first;
+                break;
+            }
+            messages += Page::open(value.clone()).unwrap().len();
+            bytes += value.len() as u64;
+            let state = self.rows.get(&Key::PageState(shard, load.queue, first)).unwrap();
+            pages.push((first, value.clone(), state));
+        }
+        Loaded { queue: load.queue, generation: load.generation, from: load.from, to, pages }
+    }
+
+    /// Whether something was read for the shard and not handed over yet.
+    pub fn has_read(&self, shard: u16) -> bool {
+        !self.read[usize::from(shard)].is_empty()
+    }
+
+    /// Steps down and leads again: what is not in the store is forgotten.
+    pub fn reload(&mut self, shard: u16) {
+        self.read[usize::from(shard)].clear();
+        let again = Shard::load_within(shard, &self.rows, self.now, self.window).unwrap();
+        assert_eq!(again.position(), self.shards[usize::from(shard)].position());
+        self.shards[usize::from(shard)] = again;
+    }
+
+    /// Lets time pass, for both clocks.
+    pub fn advance(&mut self, ms: u64) {
+        self.now.wall_ms += ms;
+        self.now.mono_ms += ms;
+    }
+
+    /// A stored record.
+    pub fn record(&self, shard: u16, queue: QueueId, page: u64, index: u32) -> Record {
+        let page = self.rows.get(&Key::Page(shard, queue, page)).unwrap().expect("the page is there");
+        Record::decode(Page::open(page).unwrap().record(index as usize).unwrap()).unwrap()
+    }
+
+    /// The end of every test: the replica is what the store is.
+    pub fn finish(&self) {
+        assert_eq!(self.rows, self.shadow, "the replica differs from the store");
+    }
+}
+
+/// A message as it comes in.
+pub fn incoming(message: &Message) -> Incoming {
+    Incoming::parse(message.encode()).unwrap()
+}
+
+/// A body of so many bytes.
+pub fn body(bytes: usize) -> Bytes {
+    Bytes::from(vec![b'x'; bytes])
+}
