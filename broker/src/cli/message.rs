@@ -1,0 +1,172 @@
+//! How a message is shown. Its JSON is what `postrider send` reads.
+
+use super::output::Row;
+use super::parse::{rfc3339, rfc3339_ms};
+use super::value::{body_to_json, id_to_json, to_json};
+use postrider_client::{Delivery, PeekedMessage};
+use postrider_protocol::message::{DeadLetterInfo, Message};
+use postrider_protocol::reply::PeekState;
+use serde_json::{Map, Value, json};
+use std::time::SystemTime;
+
+/// What the broker says about a message.
+struct Envelope<'a> {
+    sequence: u64,
+    state: Option<PeekState>,
+    delivery_count: u32,
+    enqueued_time: SystemTime,
+    locked_until: Option<SystemTime>,
+    dead_letter: Option<&'a DeadLetterInfo>,
+}
+
+/// A message that was received.
+pub fn delivered(delivery: &Delivery) -> Row {
+    let envelope = Envelope {
+        sequence: delivery.sequence(),
+        state: None,
+        delivery_count: delivery.delivery_count(),
+        enqueued_time: delivery.enqueued_time(),
+        locked_until: Some(delivery.locked_until()),
+        dead_letter: delivery.dead_letter(),
+    };
+    row(&envelope, delivery.message()).data("enqueued_sequence", delivery.enqueued_sequence())
+}
+
+/// A message that was looked at.
+pub fn peeked(peeked: &PeekedMessage) -> Row {
+    let envelope = Envelope {
+        sequence: peeked.sequence,
+        state: Some(peeked.state),
+        delivery_count: peeked.attempts,
+        enqueued_time: peeked.enqueued_time,
+        locked_until: None,
+        dead_letter: peeked.dead_letter.as_ref(),
+    };
+    row(&envelope, &peeked.message)
+}
+
+fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
+    let row = Row::new().column("sequence", envelope.sequence);
+    let row = match envelope.state {
+        Some(state) => row.column("state", if state == PeekState::Ready { "ready" } else { "locked" }),
+        None => row,
+    };
+    let row = row.column("delivery_count", envelope.delivery_count);
+    let row = row.column("enqueued_time", rfc3339(envelope.enqueued_time));
+    let row = row.column("message_id", message.message_id.as_ref().map(id_to_json));
+    let row = dead_letter(row.column("subject", message.subject.clone()), envelope.dead_letter);
+    let row = row.column("body", body_to_json(&message.body, message.content_type.as_deref()));
+    let set = fields(message).into_iter().filter(|(_, value)| !value.is_null());
+    let row = set.fold(row, |row, (name, value)| row.data(name, value));
+    match envelope.locked_until {
+        Some(until) => row.data("locked_until", rfc3339(until)),
+        None => row,
+    }
+}
+
+fn dead_letter(row: Row, info: Option<&DeadLetterInfo>) -> Row {
+    match info {
+        Some(info) => row
+            .column("dead_letter_reason", info.reason.as_str())
+            .data("dead_letter_description", info.description.as_str())
+            .data("dead_letter_source", info.source.as_str()),
+        None => row,
+    }
+}
+
+/// The fields that JSON shows where they are set.
+fn fields(message: &Message) -> [(&'static str, Value); 13] {
+    [
+        ("content_type", json!(message.content_type)),
+        ("correlation_id", json!(message.correlation_id.as_ref().map(id_to_json))),
+        ("to", json!(message.to)),
+        ("reply_to", json!(message.reply_to)),
+        ("reply_to_session_id", json!(message.reply_to_session_id)),
+        ("session_id", json!(message.session_id)),
+        ("partition_key", json!(message.partition_key)),
+        ("time_to_live_ms", json!(message.time_to_live_ms)),
+        ("scheduled_enqueue_time", json!(message.scheduled_enqueue_time_ms.map(rfc3339_ms))),
+        ("priority", json!(message.priority)),
+        ("cost", json!(message.cost)),
+        ("body_encoding", json!(message.body_encoding)),
+        ("properties", properties(message)),
+    ]
+}
+
+fn properties(message: &Message) -> Value {
+    let properties: Map<_, _> =
+        message.properties.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
+    if properties.is_empty() { Value::Null } else { Value::Object(properties) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line;
+    use super::super::output::{Output, Printer};
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn shown(output: Output, message: &Message, dead_letter: Option<&DeadLetterInfo>) -> String {
+        let envelope = Envelope {
+            sequence: 7,
+            state: Some(PeekState::Ready),
+            delivery_count: 1,
+            enqueued_time: UNIX_EPOCH,
+            locked_until: Some(UNIX_EPOCH),
+            dead_letter,
+        };
+        let mut out = Vec::new();
+        Printer::new(output, &mut out).list(&[row(&envelope, message)], "").unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn full() -> Message {
+        Message {
+            message_id: Some("m1".into()),
+            correlation_id: Some(9u64.into()),
+            subject: Some("OrderCreated".to_owned()),
+            content_type: Some("application/json".to_owned()),
+            scheduled_enqueue_time_ms: Some(1_700_000_000_123),
+            priority: Some(3),
+            properties: vec![("priority".to_owned(), "high".into()), ("n".to_owned(), 5i64.into())],
+            body: r#"{"order":1}"#.into(),
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn a_table_shows_what_people_look_for() {
+        let dead =
+            DeadLetterInfo { source: "q".into(), reason: "Broken".into(), description: "no address".into() };
+        let table = shown(Output::Table, &full(), Some(&dead));
+        let (header, line) = table.split_once('\n').unwrap();
+        let columns: Vec<_> = header.split_whitespace().collect();
+        assert_eq!(
+            columns,
+            [
+                "SEQUENCE",
+                "STATE",
+                "DELIVERY_COUNT",
+                "ENQUEUED_TIME",
+                "MESSAGE_ID",
+                "SUBJECT",
+                "DEAD_LETTER_REASON",
+                "BODY"
+            ]
+        );
+        assert!(
+            line.contains("OrderCreated") && line.contains("Broken") && line.contains(r#"{"order":1}"#),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn what_is_shown_as_json_can_be_sent_again() {
+        let plain = Message { body: "hello".into(), ..Message::default() };
+        let dead = DeadLetterInfo { source: "q".into(), reason: "r".into(), description: "d".into() };
+        for message in [full(), plain, Message { body: vec![0xff, 0].into(), ..Message::default() }] {
+            let json = shown(Output::Jsonl, &message, Some(&dead));
+            assert_eq!(line::parse(&json).unwrap(), message, "{json}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line: what can be asked for, and who does it. One file a noun or verb.
+
+/// Makes the examples at the end of a command's help.
+macro_rules! examples {
+    ($($line:literal),+ $(,)?) => { concat!("Examples:", $("\n  ", $line),+) };
+}
+
+mod completions;
+mod connect;
+mod entity;
+mod failure;
+mod filter;
+mod line;
+mod message;
+mod options;
+mod output;
+mod parse;
+mod peek;
+mod pipeline;
+mod queue;
+mod receive;
+mod rule;
+mod send;
+mod serve;
+mod status;
+mod subscription;
+mod topic;
+mod value;
+
+pub use failure::Failure;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use connect::Global;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  the broker refused
+  2  wrong usage or configuration
+  3  no connection to the broker
+
+Examples:
+  postrider serve --data-dir /var/lib/postrider
+  postrider queue create email-queue --lock-duration 30s
+  postrider send email-queue '{\"to\": \"ada@example.com\"}'";
+
+/// A persistent message broker, and the command line to talk to one
+#[derive(Parser)]
+#[command(name = "postrider", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    /// Create, list, show, update, delete and purge queues
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Create, list, show, update and delete topics
+    #[command(subcommand)]
+    Topic(topic::Topic),
+    /// Create, list, show, update and delete subscriptions of topics
+    #[command(subcommand)]
+    Subscription(subscription::Subscription),
+    /// Create, list, show, update and delete the rules of a subscription
+    #[command(subcommand)]
+    Rule(rule::RuleCommand),
+    Send(send::Send),
+    Receive(receive::Receive),
+    Peek(peek::Peek),
+    Status(status::Status),
+    Completions(completions::Completions),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub async fn run(self) -> Result<(), Failure> {
+        let global = &self.global;
+        match self.command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Queue(queue) => queue.run(global).await,
+            Command::Topic(topic) => topic.run(global).await,
+            Command::Subscription(subscription) => subscription.run(global).await,
+            Command::Rule(rule) => rule.run(global).await,
+            Command::Send(send) => send.run(global).await,
+            Command::Receive(receive) => receive.run(global).await,
+            Command::Peek(peek) => peek.run(global).await,
+            Command::Status(status) => status.run(global).await,
+            Command::Completions(completions) => completions.run(&mut Cli::command()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        fn check(command: &clap::Command) {
+            let nouns = command.has_subcommands();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(nouns || help.starts_with("Examples:\n  postrider "), "{}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_can_be_parsed() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter_map(|line| line.trim().strip_prefix("postrider ")) {
+                assert!(line.len() < 90, "{line} is too long for a terminal");
+                let command = line.split(['|', '<', '>']).next().unwrap_or_default();
+                let words = std::iter::once("postrider".to_owned()).chain(words(command));
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{line}: {error}");
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    /// Splits at blanks outside of single quotes.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (at, part) in line.split('\'').enumerate() {
+            match at % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        words
+    }
+}

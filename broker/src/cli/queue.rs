@@ -1,0 +1,106 @@
+//! `postrider queue`.
+
+use super::connect::Global;
+use super::entity;
+use super::failure::Failure;
+use super::options::QueueOptions;
+use super::output::Row;
+use clap::{Args, Subcommand};
+use postrider_protocol::options::EntityKind::Queue as KIND;
+use std::io::{self, IsTerminal, Write};
+
+#[derive(Subcommand)]
+pub enum Queue {
+    /// Create a queue
+    #[command(after_help = examples!(
+        "postrider queue create email-queue",
+        "postrider queue create email-queue --lock-duration 30s --max-delivery-count 5",
+        "postrider queue create reports --option max_message_bytes=10485760",
+    ))]
+    Create(Change),
+    /// List queues
+    #[command(after_help = examples!("postrider queue list", "postrider queue list --output json"))]
+    List {
+        /// Only queues whose names start with this
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Show a queue with its options
+    #[command(after_help = examples!("postrider queue show email-queue"))]
+    Show {
+        /// The queue
+        name: String,
+    },
+    /// Change the options of a queue
+    #[command(after_help = examples!("postrider queue update email-queue --lock-duration 5m"))]
+    Update(Change),
+    /// Delete a queue and its messages
+    #[command(after_help = examples!("postrider queue delete email-queue"))]
+    Delete {
+        /// The queue
+        name: String,
+    },
+    /// Remove all messages from a queue, a subscription or a dead-letter queue
+    #[command(after_help = examples!(
+        "postrider queue purge email-queue",
+        "postrider queue purge 'email-queue/$dead-letter' --yes",
+        "postrider queue purge order-events/subscriptions/payment",
+    ))]
+    Purge(Purge),
+}
+
+#[derive(Args)]
+pub struct Change {
+    /// The queue
+    name: String,
+    #[command(flatten)]
+    options: QueueOptions,
+}
+
+#[derive(Args)]
+pub struct Purge {
+    /// A queue, <topic>/subscriptions/<name>, or one of these with /$dead-letter behind
+    address: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Queue {
+    /// Does what was asked for.
+    pub async fn run(self, global: &Global) -> Result<(), Failure> {
+        match self {
+            Queue::Create(new) => {
+                entity::create(global, KIND, &new.name, new.options.options()?, vec![]).await
+            }
+            Queue::List { prefix } => entity::list(global, KIND, &prefix).await,
+            Queue::Show { name } => entity::show(global, KIND, &name).await,
+            Queue::Update(change) => {
+                entity::update(global, KIND, &change.name, change.options.options()?).await
+            }
+            Queue::Delete { name } => entity::delete(global, KIND, &name).await,
+            Queue::Purge(purge) => purge.run(global).await,
+        }
+    }
+}
+
+impl Purge {
+    async fn run(self, global: &Global) -> Result<(), Failure> {
+        if !self.yes && io::stdin().is_terminal() && !confirmed(&self.address)? {
+            return Err(Failure::usage("not confirmed, nothing was removed"));
+        }
+        let client = global.connect().await?;
+        let purged = client.admin().purge(&self.address).await?;
+        let row = Row::new().column("address", self.address.as_str()).column("purged", purged);
+        Ok(global.printer().done(&format!("{purged} messages removed from {}", self.address), &row)?)
+    }
+}
+
+/// Asks on the terminal.
+fn confirmed(address: &str) -> io::Result<bool> {
+    eprint!("Remove all messages from {address} for ever? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

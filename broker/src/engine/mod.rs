@@ -1,0 +1,74 @@
+//! Takes turns: one thread decides for all shards, makes a turn durable with one sync, and then lets its results out.
+
+mod bodies;
+mod clock;
+mod mailbox;
+mod outbox;
+mod placement;
+mod queries;
+mod release;
+mod turn;
+
+pub use clock::{Clock, SystemClock};
+pub use mailbox::{Busy, Engine, Job, Query};
+pub use outbox::{Outbox, Outgoing, OutgoingDelivery};
+pub use placement::home_shard;
+
+use crate::store::{ShardLog, StoreError};
+use postrider_core::context::Rows;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// What an engine works with.
+pub struct Parts {
+    /// Where facts go.
+    pub log: Box<dyn ShardLog>,
+    /// Where rows come from: the same store that the log applies to.
+    pub rows: Arc<dyn Rows + Send + Sync>,
+    /// What time it is.
+    pub clock: Box<dyn Clock>,
+    /// How many shards the store has.
+    pub shards: u16,
+    /// Whose cluster and node it is, for status.
+    pub identity: Identity,
+    /// Called when the store fails, from the engine's thread; the engine does nothing more after it.
+    pub on_failure: OnFailure,
+}
+
+/// What to do when the store fails.
+pub type OnFailure = Box<dyn FnOnce(&StoreError) + Send>;
+
+/// What the store was made as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Drawn once when the store was made.
+    pub cluster: u128,
+    /// The node within the cluster, from 1.
+    pub node: u64,
+}
+
+/// A panic in the engine's thread is a defect in what decides and stores: nothing may go on after it.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// Loads all shards and starts the engine's thread. The thread ends after [`Job::Stop`], or when the store fails.
+pub fn start(parts: Parts) -> Result<(Engine, JoinHandle<()>), StoreError> {
+    let shards = parts.shards;
+    let (engine, mailbox) = mailbox::new(shards);
+    let turns = turn::Turns::load(parts)?;
+    let thread = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || {
+            let _abort = AbortOnPanic;
+            turns.run(mailbox);
+        })
+        .map_err(|error| StoreError::new(format!("the engine's thread cannot be started: {error}")))?;
+    Ok((engine, thread))
+}

@@ -1,0 +1,261 @@
+//! The turn: drain, decide, commit, release.
+
+use super::bodies::Bodies;
+use super::mailbox::{Job, Mailbox, Query};
+use super::outbox::{Outbox, Outgoing};
+use super::{Clock, Identity, OnFailure, Parts};
+use crate::store::{ShardLog, StoreError};
+use postrider_core::command::{Command, Ticket};
+use postrider_core::context::{Context, Damage, Now, Rows};
+use postrider_core::effect::Load;
+use postrider_core::fact::Fact;
+use postrider_core::shard::Shard;
+use postrider_protocol::error::{ErrorCode, Refusal};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Jobs that one turn takes at most; their bytes are bounded by the mailbox.
+const JOBS_PER_TURN: usize = 4096;
+
+/// The engine's state, owned by its thread.
+pub struct Turns {
+    pub(super) shards: Vec<Shard>,
+    log: Box<dyn ShardLog>,
+    pub(super) bodies: Bodies,
+    pub(super) rows: Arc<dyn Rows + Send + Sync>,
+    clock: Box<dyn Clock>,
+    pub(super) identity: Identity,
+    pub(super) started: Now,
+    pub(super) outboxes: HashMap<u64, Arc<Outbox>>,
+    /// Commands that the engine gives itself for the next turn: cold pages that were asked for.
+    pub(super) own: Vec<(u16, Command)>,
+    pub(super) stats: Stats,
+    on_failure: Option<OnFailure>,
+}
+
+/// What was done since the start, for status.
+#[derive(Default)]
+pub(super) struct Stats {
+    pub published: u64,
+    pub delivered: u64,
+    pub settled: u64,
+    pub commits: u64,
+}
+
+/// What one turn decides with, and what it has to let out once it is durable.
+pub(super) struct Current {
+    pub now: Now,
+    entropy: u64,
+    /// Shards that this turn has touched.
+    active: BTreeSet<u16>,
+    /// Bytes of the commands that were decided.
+    bytes: usize,
+    pub outgoing: HashMap<u64, Vec<Outgoing>>,
+    pub queries: Vec<(Ticket, Query)>,
+    pub loads: Vec<(u16, Load)>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Turns {
+    pub fn load(parts: Parts) -> Result<Self, StoreError> {
+        let started = parts.clock.now();
+        let load = |shard| Shard::load(shard, &*parts.rows, started);
+        let shards = (0..parts.shards).map(load).collect::<Result<_, _>>()?;
+        Ok(Turns {
+            shards,
+            log: parts.log,
+            bodies: Bodies::new(parts.rows.clone()),
+            rows: parts.rows,
+            clock: parts.clock,
+            identity: parts.identity,
+            started,
+            outboxes: HashMap::new(),
+            own: Vec::new(),
+            stats: Stats::default(),
+            on_failure: Some(parts.on_failure),
+        })
+    }
+
+    /// Takes turns until it is told to stop or the store fails.
+    pub fn run(mut self, mut mailbox: Mailbox) {
+        // Waiting for jobs with a deadline is all that the runtime is for.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let ended = match runtime {
+            Ok(runtime) => self.take_turns(&runtime, &mut mailbox),
+            Err(error) => Err(StoreError::new(format!("the engine cannot wait for jobs: {error}"))),
+        };
+        if let (Err(error), Some(on_failure)) = (&ended, self.on_failure.take()) {
+            on_failure(error);
+        }
+    }
+
+    fn take_turns(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        mailbox: &mut Mailbox,
+    ) -> Result<(), StoreError> {
+        let mut jobs = Vec::with_capacity(JOBS_PER_TURN);
+        loop {
+            let wait = self.wait();
+            runtime.block_on(mailbox.take(&mut jobs, JOBS_PER_TURN, wait));
+            let mut turn = self.turn(&mut jobs)?;
+            mailbox.give_back(turn.bytes);
+            if let Some(done) = turn.stop.take() {
+                self.log.close()?;
+                // Nobody may be waiting for the end any more.
+                let _ = done.send(());
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long there is nothing to do.
+    fn wait(&self) -> Option<Duration> {
+        if !self.own.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.shards.iter().filter_map(Shard::next_deadline_ms).min()?;
+        Some(Duration::from_millis(deadline.saturating_sub(self.clock.now().mono_ms)))
+    }
+
+    fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<Current, StoreError> {
+        let mut turn = Current::new(self.clock.now())?;
+        self.tick(&mut turn)?;
+        for (shard, command) in std::mem::take(&mut self.own) {
+            self.decide(&mut turn, shard, command)?;
+        }
+        for job in jobs.drain(..) {
+            self.job(&mut turn, job)?;
+        }
+        self.commit(&mut turn)?;
+        self.release(&mut turn)?;
+        self.bodies.trim();
+        Ok(turn)
+    }
+
+    fn tick(&mut self, turn: &mut Current) -> Result<(), Damage> {
+        let cx = turn.context(&self.bodies);
+        for (id, shard) in (0..).zip(&mut self.shards) {
+            if shard.next_deadline_ms().is_some_and(|deadline| deadline <= cx.now.mono_ms) {
+                shard.tick(&cx)?;
+                turn.active.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, turn: &mut Current, shard: u16, command: Command) -> Result<(), Damage> {
+        turn.active.insert(shard);
+        match self.shards.get_mut(usize::from(shard)) {
+            Some(state) => state.decide(&turn.context(&self.bodies), command),
+            None => Err(Damage::new(format!("there is no shard {shard}"))),
+        }
+    }
+
+    fn job(&mut self, turn: &mut Current, job: Job) -> Result<(), StoreError> {
+        match job {
+            Job::Command(shard, command, bytes) => {
+                turn.bytes += bytes;
+                self.decide(turn, shard, command)?;
+            }
+            Job::Connect(connection, outbox) => _ = self.outboxes.insert(connection, outbox),
+            Job::Disconnect(connection, client) => self.disconnect(turn, connection, client)?,
+            Job::Query(ticket, query) => turn.queries.push((ticket, query)),
+            Job::StepDown(shard) => self.step_down(turn, shard)?,
+            Job::Stop(done) => turn.stop = Some(done),
+        }
+        Ok(())
+    }
+
+    fn disconnect(
+        &mut self,
+        turn: &mut Current,
+        connection: u64,
+        client: Option<u128>,
+    ) -> Result<(), Damage> {
+        self.outboxes.remove(&connection);
+        for shard in (0..).take(self.shards.len()) {
+            self.decide(turn, shard, Command::Disconnected { connection })?;
+            if let Some(client) = client {
+                self.decide(turn, shard, Command::Farewell { client })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what was decided so far, then drops the shard's state and builds it again. Its receivers are closed; a
+    /// client opens them again.
+    fn step_down(&mut self, turn: &mut Current, shard: u16) -> Result<(), StoreError> {
+        self.commit(turn)?;
+        self.bodies.clear();
+        let Some(state) = self.shards.get_mut(usize::from(shard)) else { return Ok(()) };
+        let receivers: Vec<_> = state.receivers().collect();
+        *state = Shard::load(shard, &*self.rows, turn.now)?;
+        for key in receivers {
+            let text = "the shard changed its leader; open the receiver again";
+            turn.send(
+                key.connection,
+                Outgoing::Closed(key.handle, Refusal::new(ErrorCode::Unavailable, text)),
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends the shards' turns and makes all their facts durable with one sync.
+    fn commit(&mut self, turn: &mut Current) -> Result<(), StoreError> {
+        let mut facts = Vec::new();
+        for id in std::mem::take(&mut turn.active) {
+            let Some(shard) = self.shards.get_mut(usize::from(id)) else { continue };
+            let sealed = shard.seal(&turn.context(&self.bodies));
+            self.keep_pages(id, &sealed.facts)?;
+            for effect in sealed.effects {
+                self.prepare(turn, id, effect)?;
+            }
+            if !sealed.facts.is_empty() {
+                facts.push((id, sealed.facts));
+            }
+        }
+        if !facts.is_empty() {
+            self.log.append(&facts)?;
+            self.stats.commits += 1;
+        }
+        Ok(())
+    }
+
+    fn keep_pages(&mut self, shard: u16, facts: &[Fact]) -> Result<(), Damage> {
+        for fact in facts {
+            if let Fact::PageWritten(queue, first, page) = fact {
+                self.bodies.keep(shard, *queue, *first, page.clone())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Current {
+    fn new(now: Now) -> Result<Self, StoreError> {
+        let mut entropy = [0; 8];
+        getrandom::fill(&mut entropy).map_err(|error| StoreError::new(format!("no random bits: {error}")))?;
+        Ok(Current {
+            now,
+            entropy: u64::from_ne_bytes(entropy),
+            active: BTreeSet::new(),
+            bytes: 0,
+            outgoing: HashMap::new(),
+            queries: Vec::new(),
+            loads: Vec::new(),
+            stop: None,
+        })
+    }
+
+    fn context<'a>(&self, rows: &'a Bodies) -> Context<'a> {
+        Context { now: self.now, entropy: self.entropy, rows }
+    }
+
+    /// Puts something into a connection's outbox at the end of the turn.
+    pub fn send(&mut self, connection: u64, outgoing: Outgoing) {
+        self.outgoing.entry(connection).or_default().push(outgoing);
+    }
+}

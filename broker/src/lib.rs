@@ -1,0 +1,10 @@
+//! The Postrider broker: a [`Server`] that can be started inside another program, as the tests do, or by the
+//! `postrider` binary.
+
+pub mod engine;
+pub mod gate;
+pub mod native;
+mod server;
+pub mod store;
+
+pub use server::{SHARDS, Server, ServerConfig, StartError};

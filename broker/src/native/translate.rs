@@ -1,0 +1,177 @@
+//! Translates requests into commands: names are checked, handles looked up, tickets made. Decides nothing.
+
+use super::links::Links;
+use super::writer::SharedLinks;
+use crate::engine::{Query, home_shard};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::message::Incoming;
+use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::reply::Reply;
+use postrider_protocol::request::{self, Request, SettleItem, Stamp};
+use std::sync::{MutexGuard, PoisonError};
+
+/// What a request comes to.
+pub enum Answer {
+    /// A command for a shard, refused when the house is full.
+    Submit(u16, Command),
+    /// A command for a shard that must not be refused: it gives something back.
+    Tell(u16, Command),
+    /// A question.
+    Ask(Ticket, Query),
+    /// An answer that needs nobody else.
+    Reply(Reply),
+    /// Nothing to do, and nobody waits.
+    Nothing,
+}
+
+/// What translating needs to know of a connection.
+pub struct Translator {
+    connection: u64,
+    client: u128,
+    shards: u16,
+    links: SharedLinks,
+}
+
+impl Translator {
+    pub fn new(connection: u64, client: u128, shards: u16, links: SharedLinks) -> Self {
+        Translator { connection, client, shards, links }
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard(&self, name: &EntityName) -> u16 {
+        home_shard(name, self.shards)
+    }
+
+    /// What `request` comes to; refuses what names nothing or breaks a limit.
+    pub fn translate(&self, number: u32, request: Request) -> Result<Answer, Refusal> {
+        let ticket = Ticket { connection: self.connection, request: number };
+        match request {
+            Request::Hello(_) => {
+                Err(Refusal::invalid("hello", "was said before; the connection is authenticated"))
+            }
+            Request::Ping => Ok(Answer::Reply(Reply::Pong)),
+            Request::Goodbye => Ok(Answer::Reply(Reply::Done)),
+            Request::OpenSender { handle, address } => self.open_sender(ticket, handle, &address),
+            Request::CloseSender { handle } => {
+                self.links().close_sender(handle);
+                Ok(Answer::Reply(Reply::Done))
+            }
+            Request::OpenReceiver(open) => self.open_receiver(ticket, open),
+            Request::Flow(flow) => match self.links().receiver(flow.handle) {
+                Ok(shard) => Ok(Answer::Tell(shard, Command::Flow { ticket, flow })),
+                // The broker may have closed the receiver while the grant was on its way.
+                Err(_) if !flow.drain => Ok(Answer::Nothing),
+                Err(refusal) => Err(refusal),
+            },
+            Request::CloseReceiver { handle } => {
+                let shard = self.links().receiver(handle)?;
+                self.links().close_receiver(handle);
+                Ok(Answer::Tell(shard, Command::CloseReceiver { ticket, handle }))
+            }
+            Request::Get { name } => Ok(Answer::Ask(ticket, Query::Get(EntityName::new(&name)?))),
+            Request::List(listing) => Ok(Answer::Ask(ticket, Query::List(listing))),
+            Request::Peek { address, from, limit } => {
+                Ok(Answer::Ask(ticket, Query::Peek(Address::parse(&address)?, from, limit)))
+            }
+            Request::Status => Ok(Answer::Ask(ticket, Query::Status)),
+            change => self.change(ticket, change),
+        }
+    }
+
+    fn open_sender(&self, ticket: Ticket, handle: u32, address: &str) -> Result<Answer, Refusal> {
+        let Address { entity, lane } = Address::parse(address)?;
+        if lane == Lane::DeadLetter {
+            return Err(
+                Refusal::invalid("address", "is a dead-letter queue; nobody sends to it").about(address)
+            );
+        }
+        let shard = self.shard(&entity);
+        self.links().open_sender(ticket.request, handle, entity.clone())?;
+        Ok(Answer::Submit(shard, Command::OpenSender { ticket, entity }))
+    }
+
+    fn open_receiver(&self, ticket: Ticket, open: request::OpenReceiver) -> Result<Answer, Refusal> {
+        let address = Address::parse(&open.address)?;
+        let shard = self.shard(&address.entity);
+        self.links().open_receiver(ticket.request, open.handle, shard)?;
+        let command = OpenReceiver {
+            ticket,
+            owner: Owner { client: self.client, handle: open.handle },
+            address,
+            mode: open.mode,
+            lock_duration_ms: open.lock_duration_ms,
+            release_on_disconnect: open.release_on_disconnect,
+            held: open.held,
+        };
+        Ok(Answer::Submit(shard, Command::OpenReceiver(command)))
+    }
+
+    fn change(&self, ticket: Ticket, request: Request) -> Result<Answer, Refusal> {
+        let (shard, stamp, change) = match request {
+            Request::Publish { handle, stamp, atomic, messages } => {
+                let entity = self.links().sender(handle)?;
+                let messages = messages.into_iter().map(Incoming::parse).collect();
+                (self.shard(&entity), stamp, Change::Publish { entity, atomic, messages })
+            }
+            Request::Settle { stamp, items } => (self.settle_shard(&items)?, stamp, Change::Settle(items)),
+            other => self.entity_change(other)?,
+        };
+        Ok(Answer::Submit(shard, Command::Once { ticket, client: self.client, stamp, change }))
+    }
+
+    fn settle_shard(&self, items: &[SettleItem]) -> Result<u16, Refusal> {
+        let first =
+            items.first().ok_or_else(|| Refusal::invalid("items", "are none; settle at least one"))?;
+        let shard = first.token.shard;
+        if items.iter().any(|item| item.token.shard != shard) {
+            return Err(Refusal::invalid(
+                "items",
+                "are of several shards; the tokens of one request share their shard",
+            ));
+        }
+        if shard >= self.shards {
+            return Err(Refusal::new(ErrorCode::LockLost, "the token is not one of this broker's"));
+        }
+        Ok(shard)
+    }
+
+    fn entity_change(&self, request: Request) -> Result<(u16, Stamp, Change), Refusal> {
+        let named = |name: &str| EntityName::new(name).map(|name| (self.shard(&name), name));
+        Ok(match request {
+            Request::Create { stamp, name, kind, options, rules } => {
+                let (shard, name) = named(&name)?;
+                (shard, stamp, Change::Create { name, kind, options, rules })
+            }
+            Request::Update { stamp, name, options } => {
+                let (shard, name) = named(&name)?;
+                (shard, stamp, Change::Update { name, options })
+            }
+            Request::Delete { stamp, name } => {
+                let (shard, name) = named(&name)?;
+                (shard, stamp, Change::Delete { name })
+            }
+            Request::PutRule { stamp, subscription, replace, rule } => {
+                let (shard, subscription) = named(&subscription)?;
+                (shard, stamp, Change::PutRule { subscription, replace, rule })
+            }
+            Request::DeleteRule { stamp, subscription, rule } => {
+                let (shard, subscription) = named(&subscription)?;
+                (shard, stamp, Change::DeleteRule { subscription, rule })
+            }
+            Request::Purge { stamp, address } => {
+                let address = Address::parse(&address)?;
+                (self.shard(&address.entity), stamp, Change::Purge { address })
+            }
+            other => {
+                return Err(Refusal::new(
+                    ErrorCode::Internal,
+                    format!("opcode {:#04x} has no home", other.opcode()),
+                ));
+            }
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! The one way into the store: what all shards decided in a turn, as one batch with one sync.
+
+use super::{Store, StoreError};
+use postrider_core::apply::apply;
+use postrider_core::fact::Fact;
+
+/// Where a turn's facts go. Local now; replication replaces this and nothing else.
+pub trait ShardLog: Send {
+    /// Makes the facts of a turn durable: those of each shard, all or nothing.
+    fn append(&mut self, turn: &[(u16, Vec<Fact>)]) -> Result<(), StoreError>;
+
+    /// Called when the log is closed in order.
+    fn close(&mut self) -> Result<(), StoreError>;
+}
+
+/// Applies facts to a store on this machine.
+pub struct LocalLog<S> {
+    store: S,
+}
+
+impl<S: Store> LocalLog<S> {
+    /// A log on top of `store`.
+    pub fn new(store: S) -> Self {
+        LocalLog { store }
+    }
+}
+
+impl<S: Store> ShardLog for LocalLog<S> {
+    fn append(&mut self, turn: &[(u16, Vec<Fact>)]) -> Result<(), StoreError> {
+        let mut writes = Vec::with_capacity(turn.iter().map(|(_, facts)| facts.len() + 2).sum());
+        for (shard, facts) in turn {
+            apply(*shard, facts, &mut |write| writes.push(write));
+        }
+        self.store.commit(&writes)
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.store.flush()
+    }
+}

@@ -1,0 +1,147 @@
+//! Rows in RocksDB. The settings and why: `docs/decisions/rocksdb-settings.md`.
+
+use super::{Store, StoreError};
+use bytes::Bytes;
+use postrider_core::apply::Write;
+use postrider_core::context::{Damage, Rows, Visit};
+use postrider_core::key::{Key, KeyRange};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+const MEMTABLE_BYTES: usize = 32 * 1024 * 1024;
+const MEMTABLES: i32 = 3;
+const BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Rows in a RocksDB database, shared by all clones.
+#[derive(Clone)]
+pub struct RocksStore {
+    db: Arc<DB>,
+}
+
+impl RocksStore {
+    /// Opens the database at `path`, and makes it where there is none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = DB::open(&options(), path).map_err(|error| refused(path, &error))?;
+        Ok(RocksStore { db: Arc::new(db) })
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_max_write_buffer_number(MEMTABLES);
+    // One thread writes: what lets several write at once only costs.
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_enable_write_thread_adaptive_yield(false);
+    options.set_compression_per_level(&[
+        DBCompressionType::None,
+        DBCompressionType::None,
+        DBCompressionType::Lz4,
+    ]);
+    options.set_max_background_jobs(2);
+    options.set_bytes_per_sync(1024 * 1024);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(1024 * 1024);
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+    blocks.set_format_version(6);
+    options.set_block_based_table_factory(&blocks);
+    options
+}
+
+fn refused(path: &Path, error: &rocksdb::Error) -> StoreError {
+    StoreError::new(format!("the store in {} cannot be opened: {error}", path.display()))
+}
+
+impl Store for RocksStore {
+    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for write in writes {
+            match write {
+                Write::Put(key, value) => batch.put(key.encode(), value),
+                Write::Delete(key) => batch.delete(key.encode()),
+                Write::SingleDelete(key) => batch.single_delete(key.encode()),
+                Write::DeleteRange(range) => batch.delete_range(&range.from, &range.to),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db
+            .write_opt(&batch, &options)
+            .map_err(|error| StoreError::new(format!("a batch could not be stored: {error}")))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Rows + '_>, StoreError> {
+        Ok(Box::new(Snapshot { db: &self.db, snapshot: self.db.snapshot() }))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(|error| StoreError::new(format!("the store could not be flushed: {error}")))
+    }
+}
+
+impl Rows for RocksStore {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, Damage> {
+        get(&self.db, key, &ReadOptions::default())
+    }
+
+    fn scan(&self, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), Damage> {
+        scan(&self.db, range, ReadOptions::default(), visit)
+    }
+}
+
+struct Snapshot<'a> {
+    db: &'a DB,
+    snapshot: rocksdb::Snapshot<'a>,
+}
+
+impl Snapshot<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        options
+    }
+}
+
+impl Rows for Snapshot<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, Damage> {
+        get(self.db, key, &self.options())
+    }
+
+    fn scan(&self, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), Damage> {
+        scan(self.db, range, self.options(), visit)
+    }
+}
+
+fn get(db: &DB, key: &Key, options: &ReadOptions) -> Result<Option<Bytes>, Damage> {
+    let found = db.get_pinned_opt(key.encode(), options).map_err(|error| unreadable(&error))?;
+    Ok(found.map(|value| Bytes::copy_from_slice(&value)))
+}
+
+/// The only way to scan: an iterator that ends may have ended because of an error, and only its status tells.
+fn scan(db: &DB, range: &KeyRange, mut options: ReadOptions, visit: &mut Visit<'_>) -> Result<(), Damage> {
+    if range.from >= range.to {
+        return Ok(());
+    }
+    options.set_iterate_upper_bound(range.to.clone());
+    let mut rows = db.raw_iterator_opt(options);
+    rows.seek(&range.from);
+    while let Some((key, value)) = rows.item() {
+        if !visit(key, value)? {
+            return Ok(());
+        }
+        rows.next();
+    }
+    rows.status().map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &rocksdb::Error) -> Damage {
+    Damage::new(format!("a row could not be read: {error}"))
+}
