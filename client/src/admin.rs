@@ -1,0 +1,210 @@
+//! Administration: entities, rules, and a look into queues.
+
+use crate::connection::Connection;
+use crate::delivery::{decode, time};
+use crate::error::Error;
+use postrider_protocol::entity::EntityInfo;
+use postrider_protocol::message::{DeadLetterInfo, Message};
+use postrider_protocol::options::{EntityKind, Options};
+use postrider_protocol::reply::{PeekState, Peeked, Reply, StatusInfo};
+use postrider_protocol::request::{Listing, Request, Stamp};
+use postrider_protocol::rule::Rule;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Creates, changes, lists and deletes entities. Each change is carried out once, however often the connection is lost.
+///
+/// ```no_run
+/// use postrider_client::{Options, Condition, Filter, Rule, Value};
+/// # async fn run(client: postrider_client::Client) -> Result<(), postrider_client::Error> {
+/// let admin = client.admin();
+/// let mut options = Options::new();
+/// options.set("lock_duration_ms", "60000")?;
+/// admin.create_queue("orders", options).await?;
+///
+/// admin.create_topic("order-events", Options::new()).await?;
+/// let high = Condition { system: false, name: "priority".into(), value: Value::from("high") };
+/// let rule = Rule { name: "high".into(), filter: Filter::Correlation(vec![high]) };
+/// admin.create_subscription("order-events", "payment", Options::new(), vec![rule]).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Admin {
+    connection: Arc<Connection>,
+}
+
+/// A message that was looked at without touching it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PeekedMessage {
+    /// Ready, or locked by a consumer.
+    pub state: PeekState,
+    /// Its number in the queue.
+    pub sequence: u64,
+    /// Deliveries that failed so far.
+    pub attempts: u32,
+    /// When the broker accepted it.
+    pub enqueued_time: SystemTime,
+    /// The number it first got, before it was moved to where it is.
+    pub enqueued_sequence: u64,
+    /// Why and from where it was dead-lettered, in a dead-letter queue.
+    pub dead_letter: Option<DeadLetterInfo>,
+    /// The message.
+    pub message: Message,
+}
+
+impl PeekedMessage {
+    fn new(peeked: Peeked) -> Result<Self, Error> {
+        let (record, message) = decode(peeked.message.record)?;
+        Ok(PeekedMessage {
+            state: peeked.state,
+            sequence: peeked.message.sequence,
+            attempts: peeked.message.attempts,
+            enqueued_time: time(record.enqueued_time_ms),
+            enqueued_sequence: record.enqueued_sequence,
+            dead_letter: record.dead_letter,
+            message,
+        })
+    }
+}
+
+impl Admin {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Admin { connection }
+    }
+
+    /// Creates a queue.
+    pub async fn create_queue(&self, name: &str, options: Options) -> Result<(), Error> {
+        self.create(name, EntityKind::Queue, options, Vec::new()).await
+    }
+
+    /// Creates a topic.
+    pub async fn create_topic(&self, name: &str, options: Options) -> Result<(), Error> {
+        self.create(name, EntityKind::Topic, options, Vec::new()).await
+    }
+
+    /// Creates a subscription of a topic. Without rules it gets the rule `$default`, which lets everything through.
+    pub async fn create_subscription(
+        &self,
+        topic: &str,
+        name: &str,
+        options: Options,
+        rules: Vec<Rule>,
+    ) -> Result<(), Error> {
+        self.create(&format!("{topic}/subscriptions/{name}"), EntityKind::Subscription, options, rules).await
+    }
+
+    /// Creates an entity; a subscription by its full name, `topic/subscriptions/name`.
+    pub async fn create(
+        &self,
+        name: &str,
+        kind: EntityKind,
+        options: Options,
+        rules: Vec<Rule>,
+    ) -> Result<(), Error> {
+        let request =
+            Request::Create { stamp: Stamp::default(), name: name.to_owned(), kind, options, rules };
+        self.done("create an entity", request).await
+    }
+
+    /// Changes the options that are set in `options`, and leaves the others.
+    pub async fn update(&self, name: &str, options: Options) -> Result<(), Error> {
+        let request = Request::Update { stamp: Stamp::default(), name: name.to_owned(), options };
+        self.done("update an entity", request).await
+    }
+
+    /// Deletes an entity with all its messages, a topic with its subscriptions.
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        let request = Request::Delete { stamp: Stamp::default(), name: name.to_owned() };
+        self.done("delete an entity", request).await
+    }
+
+    /// One entity with its options, rules and counters.
+    pub async fn get(&self, name: &str) -> Result<EntityInfo, Error> {
+        let what = "get an entity";
+        match self.connection.ask(what, Request::Get { name: name.to_owned() }).await? {
+            Reply::Entity(info) => Ok(*info),
+            other => Err(Error::unexpected(what, &other)),
+        }
+    }
+
+    /// All entities of a kind, or of all kinds, whose names start with `prefix`, in the order of their names.
+    pub async fn list(&self, kind: Option<EntityKind>, prefix: &str) -> Result<Vec<EntityInfo>, Error> {
+        let mut all: Vec<EntityInfo> = Vec::new();
+        loop {
+            let after = all.last().map(|info| info.name.clone()).unwrap_or_default();
+            let listing = Listing { kind, prefix: prefix.to_owned(), after, limit: 0 };
+            let (entities, more) = self.list_page(listing).await?;
+            let more = more && !entities.is_empty();
+            all.extend(entities);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn list_page(&self, listing: Listing) -> Result<(Vec<EntityInfo>, bool), Error> {
+        let what = "list entities";
+        match self.connection.ask(what, Request::List(listing)).await? {
+            Reply::Entities { entities, more } => Ok((entities, more)),
+            other => Err(Error::unexpected(what, &other)),
+        }
+    }
+
+    /// Adds a rule to a subscription, named in full: `topic/subscriptions/name`.
+    pub async fn add_rule(&self, subscription: &str, rule: Rule) -> Result<(), Error> {
+        self.put_rule(subscription, rule, false).await
+    }
+
+    /// Replaces the rule of that name, in one step.
+    pub async fn replace_rule(&self, subscription: &str, rule: Rule) -> Result<(), Error> {
+        self.put_rule(subscription, rule, true).await
+    }
+
+    async fn put_rule(&self, subscription: &str, rule: Rule, replace: bool) -> Result<(), Error> {
+        let subscription = subscription.to_owned();
+        let request = Request::PutRule { stamp: Stamp::default(), subscription, replace, rule };
+        self.done("put a rule", request).await
+    }
+
+    /// Removes a rule from a subscription.
+    pub async fn delete_rule(&self, subscription: &str, rule: &str) -> Result<(), Error> {
+        let (subscription, rule) = (subscription.to_owned(), rule.to_owned());
+        self.done("delete a rule", Request::DeleteRule { stamp: Stamp::default(), subscription, rule }).await
+    }
+
+    /// Looks at messages from number `from` on, without touching them: at most `limit`, and at most a page of 1,000.
+    pub async fn peek(&self, address: &str, from: u64, limit: u32) -> Result<Vec<PeekedMessage>, Error> {
+        let what = "peek";
+        match self.connection.ask(what, Request::Peek { address: address.to_owned(), from, limit }).await? {
+            Reply::Peeked(messages) => messages.into_iter().map(PeekedMessage::new).collect(),
+            other => Err(Error::unexpected(what, &other)),
+        }
+    }
+
+    /// Removes all messages of a queue that nobody holds. Returns how many.
+    pub async fn purge(&self, address: &str) -> Result<u64, Error> {
+        let what = "purge a queue";
+        let request = Request::Purge { stamp: Stamp::default(), address: address.to_owned() };
+        match self.connection.ask(what, request).await? {
+            Reply::Purged(count) => Ok(count),
+            other => Err(Error::unexpected(what, &other)),
+        }
+    }
+
+    /// How the broker is.
+    pub async fn status(&self) -> Result<StatusInfo, Error> {
+        let what = "ask for the status";
+        match self.connection.ask(what, Request::Status).await? {
+            Reply::Status(status) => Ok(status),
+            other => Err(Error::unexpected(what, &other)),
+        }
+    }
+
+    async fn done(&self, what: &str, request: Request) -> Result<(), Error> {
+        match self.connection.ask(what, request).await? {
+            Reply::Done => Ok(()),
+            other => Err(Error::unexpected(what, &other)),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A message that was received, and what to do with it.
+
+use crate::connection::{Connection, Lease, Operation};
+use crate::error::Error;
+use bytes::Bytes;
+use postrider_protocol::message::{DeadLetterInfo, Message, Record};
+use postrider_protocol::reply::Delivered;
+use postrider_protocol::request::Settlement;
+use postrider_protocol::token::LockToken;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// A moment on the wire as the clock's.
+pub(crate) fn time(utc_ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(utc_ms)).unwrap_or(UNIX_EPOCH)
+}
+
+/// A record and the message in it.
+pub(crate) fn decode(record: Bytes) -> Result<(Record, Message), Error> {
+    let record = Record::decode(record)?;
+    let message = Message::decode(record.message.clone())?;
+    Ok((record, message))
+}
+
+/// A message that was received, locked for this consumer until it is settled or the lock runs out.
+///
+/// Dropping a delivery settles nothing: its lock runs out, and the message is delivered again with one attempt more.
+/// Settle it, or [`Delivery::release`] it. After its receiver was closed, whatever is still held may have been let go
+/// of, and settling it fails with `LockLost`.
+///
+/// ```no_run
+/// # async fn run(mut receiver: postrider_client::Receiver) -> Result<(), postrider_client::Error> {
+/// let delivery = receiver.receive().await?;
+/// match std::str::from_utf8(delivery.body()) {
+///     Ok(text) => { println!("{text}"); delivery.complete().await? }
+///     Err(error) => delivery.dead_letter_with("NotText", &error.to_string()).await?,
+/// }
+/// # Ok(()) }
+/// ```
+pub struct Delivery {
+    connection: Arc<Connection>,
+    lease: Arc<Lease>,
+    place: u16,
+    sequence: u64,
+    attempts: u32,
+    enqueued_time_ms: u64,
+    enqueued_sequence: u64,
+    dead_letter: Option<Box<DeadLetterInfo>>,
+    message: Message,
+    lock_duration: Duration,
+    /// Moved by renewals.
+    locked_until_ms: AtomicU64,
+    /// Milliseconds from the lease's arrival at which the lock was renewed last.
+    renewed_ms: AtomicU64,
+    settled: AtomicBool,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("sequence", &self.sequence)
+            .field("attempts", &self.attempts)
+            .field("lock_token", &self.lock_token())
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.mark_settled();
+    }
+}
+
+impl Delivery {
+    /// Reads the message at `place` of a lease.
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        lease: Arc<Lease>,
+        place: u16,
+        delivered: Delivered,
+        lock_duration: Duration,
+    ) -> Result<Self, Error> {
+        let (record, message) = decode(delivered.record)?;
+        Ok(Delivery {
+            connection,
+            locked_until_ms: AtomicU64::new(lease.locked_until_ms),
+            renewed_ms: AtomicU64::new(0),
+            lease,
+            place,
+            sequence: delivered.sequence,
+            attempts: delivered.attempts,
+            enqueued_time_ms: record.enqueued_time_ms,
+            enqueued_sequence: record.enqueued_sequence,
+            dead_letter: record.dead_letter.map(Box::new),
+            message,
+            lock_duration,
+            settled: AtomicBool::new(false),
+        })
+    }
+
+    /// The message.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The message's body.
+    pub fn body(&self) -> &Bytes {
+        &self.message.body
+    }
+
+    /// Reads the body as JSON.
+    ///
+    /// ```no_run
+    /// #[derive(serde::Deserialize)]
+    /// struct Order { id: u64 }
+    /// # fn read(delivery: &postrider_client::Delivery) -> Result<(), postrider_client::Error> {
+    /// let order: Order = delivery.json()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(self.body()).map_err(|error| {
+            Error::InvalidArgument(format!(
+                "the body of message {} is not the JSON that was asked for: {error}; dead-letter it, or correct the type",
+                self.sequence
+            ))
+        })
+    }
+
+    /// The message's number in the queue.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Which delivery of the message this is, from 1: the attempts so far and this one.
+    pub fn delivery_count(&self) -> u32 {
+        self.attempts.saturating_add(1)
+    }
+
+    /// A number that only rises with the deliveries of a message: hand it to what you call as a fencing token.
+    pub fn epoch(&self) -> u64 {
+        self.lease.token.lease
+    }
+
+    /// Proof of the lock, with which any connection can settle the message.
+    pub fn lock_token(&self) -> LockToken {
+        LockToken { place: self.place, ..self.lease.token }
+    }
+
+    /// Until when the message is locked, by the broker's clock.
+    pub fn locked_until(&self) -> SystemTime {
+        time(self.locked_until_ms.load(Ordering::Acquire))
+    }
+
+    /// When the broker accepted the message.
+    pub fn enqueued_time(&self) -> SystemTime {
+        time(self.enqueued_time_ms)
+    }
+
+    /// The number the message first got, before it was moved to where it is.
+    pub fn enqueued_sequence(&self) -> u64 {
+        self.enqueued_sequence
+    }
+
+    /// Why and from where it was dead-lettered, in a dead-letter queue.
+    pub fn dead_letter(&self) -> Option<&DeadLetterInfo> {
+        self.dead_letter.as_deref()
+    }
+
+    /// Whether it was deleted when it was delivered, so that there is nothing to settle.
+    pub fn is_deleted(&self) -> bool {
+        self.lease.token.lease == 0
+    }
+
+    /// The message is done with. When this returns it is never delivered again.
+    ///
+    /// # Errors
+    ///
+    /// `LockLost` when the lock ran out before; the message is delivered again, or was already.
+    pub async fn complete(&self) -> Result<(), Error> {
+        self.settle("complete", Settlement::Complete).await.map(drop)
+    }
+
+    /// Back to its place in the queue at once, with one attempt more.
+    pub async fn abandon(&self) -> Result<(), Error> {
+        self.settle("abandon", Settlement::Abandon { delay_ms: 0, properties: Vec::new() }).await.map(drop)
+    }
+
+    /// To the dead-letter queue, saying why.
+    pub async fn dead_letter_with(&self, reason: &str, description: &str) -> Result<(), Error> {
+        let (reason, description) = (reason.to_owned(), description.to_owned());
+        let settlement = Settlement::DeadLetter { reason, description, properties: Vec::new() };
+        self.settle("dead-letter", settlement).await.map(drop)
+    }
+
+    /// Back to its place in the queue at once, and this attempt does not count.
+    pub async fn release(&self) -> Result<(), Error> {
+        self.settle("release", Settlement::Release).await.map(drop)
+    }
+
+    /// Keeps the lock for the receiver's lock duration from now. Returns until when.
+    pub async fn renew(&self) -> Result<SystemTime, Error> {
+        self.renew_ms(0).await
+    }
+
+    /// Keeps the lock for `duration` from now. Returns until when.
+    pub async fn renew_for(&self, duration: Duration) -> Result<SystemTime, Error> {
+        self.renew_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)).await
+    }
+
+    async fn renew_ms(&self, duration_ms: u64) -> Result<SystemTime, Error> {
+        let asked = self.lease.received.elapsed();
+        let until = self.settle("renew", Settlement::Renew { duration_ms }).await?;
+        let until =
+            until.ok_or_else(|| Error::Protocol("a renewal was answered without a time".to_owned()))?;
+        self.locked_until_ms.store(until, Ordering::Release);
+        self.renewed_ms.store(u64::try_from(asked.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        Ok(time(until))
+    }
+
+    async fn settle(&self, what: &str, settlement: Settlement) -> Result<Option<u64>, Error> {
+        self.check_locked(what)?;
+        let ends = !matches!(settlement, Settlement::Renew { .. });
+        let token = self.lock_token();
+        let settling = |answer| Operation::Settle { token, settlement, answer };
+        let outcome = self.connection.call_within(what, settling).await?;
+        if ends {
+            self.mark_settled();
+        }
+        Ok(outcome)
+    }
+
+    fn check_locked(&self, what: &str) -> Result<(), Error> {
+        match self.is_deleted() {
+            false => Ok(()),
+            true => Err(Error::InvalidArgument(format!(
+                "cannot {what} message {}: its receiver deletes on receipt, so there is no lock; open the receiver with ReceiveMode::PeekLock",
+                self.sequence
+            ))),
+        }
+    }
+
+    /// The lease is not needed for this message any more.
+    pub(crate) fn mark_settled(&self) {
+        if !self.settled.swap(true, Ordering::AcqRel) {
+            self.lease.open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether it was settled through this delivery.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// When the lock runs out on this machine's clock, assuming that it runs as fast as the broker's. Goes by when the
+    /// message arrived or the renewal was asked for, so it is early by no more than the way between.
+    pub(crate) fn lock_deadline(&self) -> Instant {
+        let renewed = Duration::from_millis(self.renewed_ms.load(Ordering::Acquire));
+        self.lease.received + renewed + self.lock_duration
+    }
+}
