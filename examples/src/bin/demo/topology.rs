@@ -1,0 +1,66 @@
+//! CloudMart's topics, subscriptions and queues.
+
+use anyhow::{Context, Result};
+use postrider_client::{Admin, Filter, Options, Rule};
+use postrider_examples::order::{Order, Priority};
+use postrider_examples::{EMAIL_QUEUE, ORDER_EVENTS};
+
+/// The subscription that gets high-priority orders only.
+const FILTERED: &str = "analytics";
+/// The subscriptions of the topic.
+pub const SUBSCRIPTIONS: [&str; 4] = ["inventory", "payment", "notification", FILTERED];
+
+/// Short, so that what a killed broker's consumers held comes again soon.
+const LOCK_DURATION_MS: &str = "5000";
+/// Attempts before an e-mail is a dead letter.
+const EMAIL_ATTEMPTS: &str = "3";
+
+/// Creates everything.
+pub async fn apply(admin: &Admin) -> Result<()> {
+    admin.create_topic(ORDER_EVENTS, Options::new()).await?;
+    for name in SUBSCRIPTIONS {
+        let options = options(&[("lock_duration_ms", LOCK_DURATION_MS)])?;
+        let created = admin.create_subscription(ORDER_EVENTS, name, options, rules(name)).await;
+        created.with_context(|| format!("cannot create the subscription {name}"))?;
+    }
+    let options = options(&[("lock_duration_ms", LOCK_DURATION_MS), ("max_delivery_count", EMAIL_ATTEMPTS)])?;
+    admin.create_queue(EMAIL_QUEUE, options).await.context("cannot create the queue")
+}
+
+/// None means everything.
+fn rules(subscription: &str) -> Vec<Rule> {
+    match subscription {
+        FILTERED => {
+            let filter = Filter::properties([("priority", Priority::High.to_string())]);
+            vec![Rule { name: "high-priority".to_owned(), filter }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn options(values: &[(&str, &str)]) -> Result<Options> {
+    let mut options = Options::new();
+    for (name, value) in values {
+        options.set(name, value)?;
+    }
+    Ok(options)
+}
+
+/// Whether a subscription must get an order: what its rules are meant to say.
+pub fn wants(subscription: &str, order: &Order) -> bool {
+    subscription != FILTERED || order.priority == Priority::High
+}
+
+/// A subscription with what it is filtered on.
+pub fn title(subscription: &str) -> String {
+    match subscription {
+        FILTERED => format!("{subscription} (priority = {})", Priority::High),
+        _ => subscription.to_owned(),
+    }
+}
+
+/// Everything that holds messages, in the order in which they travel.
+pub fn addresses() -> impl Iterator<Item = String> {
+    let subscriptions = SUBSCRIPTIONS.iter().map(|name| format!("{ORDER_EVENTS}/subscriptions/{name}"));
+    subscriptions.chain([EMAIL_QUEUE.to_owned()])
+}
