@@ -1,0 +1,15 @@
+//! What the whole-program tests share: a real broker as a child process, a client of raw bytes, load, and a history
+//! with a checker.
+
+pub mod broker;
+pub mod checker;
+pub mod command;
+pub mod door;
+pub mod history;
+pub mod load;
+pub mod raw;
+pub mod tee;
+pub mod wait;
+
+pub use broker::Broker;
+pub use wait::{eventually, pause, until};

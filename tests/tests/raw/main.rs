@@ -1,0 +1,5 @@
+//! Raw bytes against a real listener: what is refused, what closes the connection, what holds nobody up.
+
+mod greeting;
+mod hostile;
+mod links;
