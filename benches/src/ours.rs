@@ -1,0 +1,79 @@
+//! Postrider's own client as the load sees it: the only file here that knows how to publish and consume. Another broker's
+//! client would stand beside it with the same few functions.
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use postrider_client::{Client, Confirm, Delivery, Message, Receiver, Sender};
+use std::time::Duration;
+
+/// How long a consumer waits for messages before it looks around.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// A producer's connection.
+pub struct Publisher {
+    client: Client,
+    sender: Sender,
+}
+
+impl Publisher {
+    /// Connects, and opens a sender.
+    pub async fn open(url: &str, address: &str) -> Result<Self> {
+        let client = Client::connect(url).await?;
+        let sender = client.sender(address).await?;
+        Ok(Publisher { client, sender })
+    }
+
+    /// Publishes one message; its confirm comes later.
+    pub async fn enqueue(&self, body: Bytes) -> Result<Confirm> {
+        Ok(self.sender.enqueue(Message::new(body)).await?)
+    }
+
+    /// Publishes messages together and waits until all are stored.
+    pub async fn send_batch(&self, bodies: impl Iterator<Item = Bytes>) -> Result<()> {
+        for outcome in self.sender.send_batch(bodies.map(Message::new).collect()).await? {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Ends the connection.
+    pub async fn close(self) -> Result<()> {
+        Ok(self.client.close().await?)
+    }
+}
+
+/// A consumer's connection.
+pub struct Consumer {
+    client: Client,
+    receiver: Receiver,
+    take: usize,
+}
+
+impl Consumer {
+    /// Connects, and opens a receiver.
+    pub async fn open(url: &str, address: &str, prefetch: u32, take: usize) -> Result<Self> {
+        let client = Client::connect(url).await?;
+        let receiver = client.receiver_builder(address).prefetch(prefetch).open().await?;
+        Ok(Consumer { client, receiver, take })
+    }
+
+    /// What is there; nothing when nothing came for a while.
+    pub async fn receive(&mut self) -> Result<Vec<Delivery>> {
+        Ok(self.receiver.receive_batch(self.take, WAIT).await?)
+    }
+
+    /// Completes messages and waits until that is stored.
+    pub async fn complete(&self, deliveries: &[Delivery]) -> Result<()> {
+        let outcomes = self.receiver.complete_batch(deliveries).await?;
+        ensure!(outcomes.len() == deliveries.len(), "some completions were not answered");
+        for outcome in outcomes {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Ends the connection.
+    pub async fn close(self) -> Result<()> {
+        Ok(self.client.close().await?)
+    }
+}
