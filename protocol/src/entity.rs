@@ -60,6 +60,20 @@ counters! {
     last_sequence,
     /// Messages that a topic accepted and no subscription wanted.
     unmatched,
+    /// Messages that wait for their time to be enqueued.
+    scheduled,
+    /// Messages that were set aside, to be received by their number.
+    deferred,
+    /// Messages that wait for their next attempt.
+    delayed,
+    /// Messages that expired.
+    expired,
+    /// Messages that were not stored because their id was seen within the window.
+    duplicates,
+    /// Messages that made room in a full queue, or found no place in one.
+    dropped,
+    /// Sessions of the queue.
+    sessions,
 }
 
 impl EntityInfo {

@@ -15,6 +15,7 @@ pub mod name;
 pub mod options;
 pub mod reply;
 pub mod request;
+pub mod retry;
 pub mod rule;
 pub mod token;
 pub mod value;

@@ -34,8 +34,22 @@ pub const PROPERTY_NAME_CHARS: usize = 128;
 pub const PROPERTY_BYTES: usize = 32 * 1024;
 /// Bytes of all properties of a message together.
 pub const PROPERTIES_BYTES: usize = 64 * 1024;
+/// The lowest and the highest priority of a message.
+pub const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=10;
 /// Bytes of a dead-letter reason and of its description.
 pub const REASON_BYTES: usize = 4 * 1024;
+/// Characters of the SQL text of a filter.
+pub const FILTER_CHARS: usize = 1_024;
+/// Characters of a retry policy's text.
+pub const RETRY_CHARS: usize = 1_024;
+/// The longest delay that a retry policy can name, in milliseconds: 30 days.
+pub const RETRY_DELAY_MS: u64 = 30 * 86_400_000;
+/// Bytes of a session's state.
+pub const SESSION_STATE_BYTES: usize = MESSAGE_BYTES;
+/// Sequence numbers in one request.
+pub const SEQUENCES: usize = 4_096;
+/// Consumers in one answer about a queue's consumers.
+pub const CONSUMERS: usize = 10_000;
 
 /// Subscriptions of one topic.
 pub const SUBSCRIPTIONS_PER_TOPIC: usize = 2_000;
@@ -71,3 +85,5 @@ const _: () = assert!(BATCH_BYTES >= MESSAGE_BYTES);
 // Property lengths travel in 16 bits. A text that is cut to fit (`wire::put_text`) is still over its limit and refused.
 const _: () = assert!(PROPERTY_BYTES < u16::MAX as usize);
 const _: () = assert!(TEXT_BYTES < u16::MAX as usize);
+const _: () = assert!(4 * FILTER_CHARS < u16::MAX as usize);
+const _: () = assert!(4 * RETRY_CHARS < u16::MAX as usize);

@@ -55,6 +55,19 @@ fn each_limit_of_a_message_holds_to_the_last_character() {
 }
 
 #[test]
+fn numbers_that_mean_nothing_are_refused() {
+    let numbers = |priority, cost, time_to_live_ms| {
+        refused(Message { priority, cost, time_to_live_ms, ..Message::default() })
+    };
+    assert_eq!(numbers(Some(1), Some(1), Some(1)), None);
+    assert_eq!(numbers(Some(10), Some(u32::MAX), Some(u64::MAX)), None);
+    assert_eq!(numbers(Some(0), None, None).as_deref(), Some("priority"));
+    assert_eq!(numbers(Some(11), None, None).as_deref(), Some("priority"));
+    assert_eq!(numbers(None, Some(0), None).as_deref(), Some("cost"));
+    assert_eq!(numbers(None, None, Some(0)).as_deref(), Some("time_to_live_ms"));
+}
+
+#[test]
 fn fields_must_not_contradict_each_other() {
     let with = |session: &str, key: &str| Message {
         session_id: Some(session.into()),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use postrider_protocol::error::ErrorCode;
 use postrider_protocol::limits;
 use postrider_protocol::options::{EntityKind, TABLE};
+use postrider_protocol::retry::RetryPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 const PROTOCOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
@@ -99,7 +100,8 @@ fn the_limits_are_those_of_the_code() {
     let values: BTreeMap<String, u64> = values! {
         UNAUTHENTICATED_FRAME_BYTES HANDSHAKE_DEADLINE_MS HEARTBEAT_MS FRAME_BYTES MESSAGE_BYTES MESSAGE_BYTES_CEILING
         BATCH_BYTES BATCH_MESSAGES DELIVERY_MESSAGES NAME_CHARS RULE_NAME_CHARS ID_CHARS TEXT_BYTES
-        PROPERTY_NAME_CHARS PROPERTY_BYTES PROPERTIES_BYTES REASON_BYTES SUBSCRIPTIONS_PER_TOPIC RULES_PER_TOPIC
+        PROPERTY_NAME_CHARS PROPERTY_BYTES PROPERTIES_BYTES REASON_BYTES FILTER_CHARS RETRY_CHARS RETRY_DELAY_MS SESSION_STATE_BYTES SEQUENCES
+        CONSUMERS SUBSCRIPTIONS_PER_TOPIC RULES_PER_TOPIC
         LINKS_PER_CONNECTION REQUESTS_IN_FLIGHT CREDIT OUTCOMES_PER_CLIENT LISTING_ENTRIES MEMORY_PER_BYTE
         MEMORY_SLACK_BYTES
     };
@@ -107,7 +109,11 @@ fn the_limits_are_those_of_the_code() {
     let documented = rows.into_iter().map(|row| (row[0].clone(), row[1].replace(',', "").parse().unwrap()));
     assert_eq!(documented.collect::<BTreeMap<String, u64>>(), values);
     let named = read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/limits.rs")).matches("pub const ").count();
-    assert_eq!(named, values.len() + 1, "every limit is documented; LOCK_DURATION_MS is with the options");
+    assert_eq!(
+        named,
+        values.len() + 2,
+        "every limit is documented; the ranges are with the options and fields"
+    );
 }
 
 #[test]
@@ -116,11 +122,11 @@ fn the_header_fields_are_those_of_the_code() {
     let rows = table(&text, "Messages and records", "bit");
     let cells: Vec<_> =
         rows.iter().flat_map(|row| row.chunks(3)).filter(|cell| !cell[0].is_empty()).collect();
-    let source = read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/message.rs"));
+    let source = read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/message/mod.rs"));
     assert_eq!(cells.len(), 15);
     for cell in cells.iter().filter(|cell| cell[1] != "properties") {
         let field = format!("{} {} {};", cell[0], cell[1], cell[2]);
-        assert!(source.contains(&field), "message.rs has the field {field:?}");
+        assert!(source.contains(&field), "message/mod.rs has the field {field:?}");
     }
 }
 
@@ -136,9 +142,22 @@ fn the_options_are_those_of_the_code() {
         .enumerate()
         .map(|(at, row)| (at as u8 + 1, row[0].clone(), row[1].clone(), row[4].clone()))
         .collect();
+    let fixed = |row: &Vec<String>| row[3].contains("fixed at creation");
+    assert_eq!(
+        rows.iter().map(fixed).collect::<Vec<_>>(),
+        TABLE.iter().map(|spec| spec.fixed).collect::<Vec<_>>()
+    );
     let works = |available| if available { "yes" } else { "planned" };
     let spec = TABLE
         .iter()
         .map(|spec| (spec.code, spec.name.to_owned(), kinds(spec.kinds), works(spec.available).to_owned()));
     assert_eq!(documented, spec.collect::<Vec<_>>());
+}
+
+/// Every policy that the page shows is one, in its canonical text.
+#[test]
+fn the_retry_policies_are_read() {
+    for row in table(&read(SEMANTICS), "Retry policies", "policy") {
+        assert_eq!(RetryPolicy::parse(&row[0]).unwrap().to_string(), row[0]);
+    }
 }

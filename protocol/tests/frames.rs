@@ -93,8 +93,16 @@ fn the_largest_message_travels() {
         source: text(limits::NAME_CHARS),
         reason: text(limits::REASON_BYTES),
         description: text(limits::REASON_BYTES),
+        time_ms: 1,
     });
-    let record = Record { enqueued_time_ms: 1, enqueued_sequence: 1, dead_letter, message: message.clone() };
+    let record = Record {
+        enqueued_time_ms: 1,
+        enqueued_sequence: 1,
+        dead_letter,
+        expires_at_ms: Some(1),
+        redrive_count: 1,
+        message: message.clone(),
+    };
     let delivered = Delivered { sequence: 1, attempts: 0, record: examples::record_bytes(&record) };
     let delivery =
         Delivery { handle: 1, token: examples::TOKEN, locked_until_ms: 1, messages: vec![delivered] };

@@ -55,7 +55,7 @@ fn judge(request: &Request) {
             let _ = (options.check(*kind), rules.iter().map(Rule::check).collect::<Vec<_>>());
         }
         Request::Update { options, .. } => {
-            let _ = options.check(EntityKind::Queue);
+            let _ = options.check_update(EntityKind::Queue);
         }
         Request::PutRule { rule, .. } => {
             let _ = (rule.check(), rule.filter.to_string(), rule.filter.matches(&examples::full_message()));
@@ -128,6 +128,20 @@ fn a_message_that_is_cut_off_in_its_header_is_malformed() {
     let front = record.len() - examples::dead_record().message.len();
     for end in 0..record.len() {
         assert_eq!(Record::decode(record.slice(..end)).is_err(), end < front);
+    }
+}
+
+#[test]
+fn a_record_has_no_unknown_flag_and_no_redrive_count_of_zero() {
+    let with = |flags: u8, fields: &[u8]| {
+        let front = [&[0; 16], &[flags][..], fields].concat();
+        Record::decode(front.into())
+    };
+    assert_eq!(with(0, b"message").unwrap().message, "message");
+    assert_eq!(with(4, &[0, 0, 0, 1]).unwrap().redrive_count, 1);
+    malformed_at("record.redrive_count", with(4, &[0, 0, 0, 0]));
+    for unknown in 8..=u8::MAX {
+        malformed_at("record.flags", with(unknown, &[0; 64]));
     }
 }
 

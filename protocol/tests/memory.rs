@@ -99,6 +99,7 @@ fn fillings() -> Vec<Vec<u8>> {
         vec![0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], // runs that cannot
         vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], // settlements
         vec![1, 1, 1],       // options
+        vec![1, 3],          // options that are unset
         conditions(64),
         [conditions(64), vec![0, 0, 0]].concat(),
         vec![0xff],

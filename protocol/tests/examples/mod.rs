@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
-use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
+use postrider_protocol::options::{
+    EntityKind, FAIR_KEY, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options, RETRY,
+};
 use postrider_protocol::reply::{
     Delivered, Delivery, PeekState, Peeked, Published, Reply, Settled, StatusInfo, Welcome,
 };
@@ -67,8 +69,8 @@ pub fn plain_record() -> Record {
     Record {
         enqueued_time_ms: 1_700_000_000_000,
         enqueued_sequence: 4711,
-        dead_letter: None,
         message: small_message().encode(),
+        ..Record::default()
     }
 }
 
@@ -77,8 +79,14 @@ pub fn dead_record() -> Record {
         source: "orders".into(),
         reason: "MaxDeliveryCountExceeded".into(),
         description: "10 deliveries failed".into(),
+        time_ms: 1_700_000_060_000,
     };
-    Record { dead_letter: Some(dead_letter), ..plain_record() }
+    Record {
+        dead_letter: Some(dead_letter),
+        expires_at_ms: Some(1_700_000_120_000),
+        redrive_count: 2,
+        ..plain_record()
+    }
 }
 
 pub fn record_bytes(record: &Record) -> Bytes {
@@ -180,7 +188,11 @@ pub fn requests() -> Vec<Request> {
             options: options(),
             rules: rules(),
         },
-        Request::Update { stamp: STAMP, name: "email-queue".into(), options: options() },
+        Request::Update {
+            stamp: STAMP,
+            name: "email-queue".into(),
+            options: options().with_unset(RETRY).with_unset(FAIR_KEY),
+        },
         Request::Delete { stamp: STAMP, name: "email-queue".into() },
         Request::Get { name: "email-queue".into() },
         Request::List(Listing { kind: None, prefix: "order".into(), after: "order-a".into(), limit: 10 }),
@@ -251,6 +263,13 @@ fn info() -> EntityInfo {
             subscriptions: 6,
             last_sequence: 7,
             unmatched: 8,
+            scheduled: 9,
+            deferred: 10,
+            delayed: 11,
+            expired: 12,
+            duplicates: 13,
+            dropped: 14,
+            sessions: 15,
         },
     }
 }

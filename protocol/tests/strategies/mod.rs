@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::limits;
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
-use postrider_protocol::options::{Allowed, EntityKind, Options, TABLE};
+use postrider_protocol::options::{Allowed, EntityKind, Options, TABLE, UNSET};
 use postrider_protocol::reply::{
     Delivered, Delivery, PeekState, Peeked, Published, Reply, Runs, Settled, StatusInfo, Welcome,
 };
@@ -98,17 +99,20 @@ pub fn message() -> impl Strategy<Value = Message> {
 }
 
 pub fn record() -> impl Strategy<Value = Record> {
-    let info = (text(), text(), text()).prop_map(|(source, reason, description)| DeadLetterInfo {
-        source,
-        reason,
-        description,
+    let info = (text(), text(), text(), any::<u64>()).prop_map(|(source, reason, description, time_ms)| {
+        DeadLetterInfo { source, reason, description, time_ms }
     });
-    (any::<u64>(), any::<u64>(), option::of(info), message()).prop_map(
-        |(enqueued_time_ms, enqueued_sequence, dead_letter, message)| Record {
-            enqueued_time_ms,
-            enqueued_sequence,
-            dead_letter,
-            message: message.encode(),
+    let numbers = any::<(u64, u64, Option<u64>)>();
+    (numbers, option::of(info), prop_oneof![Just(0), any::<u32>()], message()).prop_map(
+        |((enqueued_time_ms, enqueued_sequence, expires_at_ms), dead_letter, redrive_count, message)| {
+            Record {
+                enqueued_time_ms,
+                enqueued_sequence,
+                dead_letter,
+                expires_at_ms,
+                redrive_count,
+                message: message.encode(),
+            }
         },
     )
 }
@@ -122,9 +126,11 @@ pub fn options() -> impl Strategy<Value = Options> {
                 Allowed::Number(low, high) => number.clamp(low, high).to_string(),
                 Allowed::Flag => (number.is_multiple_of(2)).to_string(),
                 Allowed::Word(words) => words[number as usize % words.len()].to_owned(),
-                Allowed::Text => word,
+                Allowed::Text(_) => format!("x{word}"),
+                Allowed::Retry => format!("list {}ms", number % limits::RETRY_DELAY_MS),
             };
-            options.set(TABLE[row].name, &text).expect("an allowed value");
+            let text = if number.is_multiple_of(8) { UNSET } else { &text };
+            options.set(TABLE[row].name, text).expect("an allowed value");
         }
         options
     })
@@ -334,7 +340,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn info() -> impl Strategy<Value = EntityInfo> {
-    let counters = any::<[u64; 8]>().prop_map(|[a, b, c, d, e, f, g, h]| Counters {
+    let counters = any::<[u64; 15]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]| Counters {
         active: a,
         locked: b,
         dead_letters: c,
@@ -343,6 +349,13 @@ fn info() -> impl Strategy<Value = EntityInfo> {
         subscriptions: f,
         last_sequence: g,
         unmatched: h,
+        scheduled: i,
+        deferred: j,
+        delayed: k,
+        expired: l,
+        duplicates: m,
+        dropped: n,
+        sessions: o,
     });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
         |(name, kind, created_ms, options, rules, counters)| EntityInfo {

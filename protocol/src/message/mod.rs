@@ -14,11 +14,17 @@
 //!  6   session_id                text        14   properties                  list of (text name, value)
 //!  7   partition_key             text
 //!
-//! record  = u64 enqueued_time_ms | u64 enqueued_sequence | u8 flags | [dead letter] | message
-//! dead letter (flags bit 0) = text source | text reason | text description
+//! record  = u64 enqueued_time_ms | u64 enqueued_sequence | u8 flags | the fields whose flag is set | message
+//! flag 0    dead letter = text source | text reason | text description | u64 time_ms
+//! flag 1    u64 expires_at_ms
+//! flag 2    u32 redrive_count, from 1
 //! ```
 //!
 //! The broker stores and delivers the sender's bytes as they are.
+
+mod record;
+
+pub use record::{DeadLetterInfo, Record};
 
 use crate::error::{ErrorCode, Refusal};
 use crate::limits;
@@ -47,13 +53,13 @@ pub struct Message {
     pub partition_key: Option<String>,
     /// The media type of the body.
     pub content_type: Option<String>,
-    /// Milliseconds after which an undelivered message expires.
+    /// Milliseconds after which an undelivered message expires; at least 1.
     pub time_to_live_ms: Option<u64>,
     /// UTC milliseconds before which the message is not delivered.
     pub scheduled_enqueue_time_ms: Option<u64>,
-    /// Higher goes first in a queue with `priority_levels`.
+    /// 1 to 10; higher goes first in a queue with `priority_levels`.
     pub priority: Option<u8>,
-    /// Capacity units the message takes while it is in flight.
+    /// Capacity units the message takes while it is in flight; at least 1.
     pub cost: Option<u32>,
     /// 0 or absent: opaque bytes. Other tags name a foreign encoding that is kept verbatim.
     pub body_encoding: Option<u8>,
@@ -211,6 +217,7 @@ impl Message {
     pub fn check(&self) -> Result<(), Refusal> {
         self.check_ids()?;
         self.check_texts()?;
+        self.check_numbers()?;
         check_properties(&self.properties)
     }
 
@@ -254,6 +261,22 @@ impl Message {
             }
         }
         Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), Refusal> {
+        let levels = limits::PRIORITIES;
+        if let Some(priority) = self.priority.filter(|priority| !levels.contains(priority)) {
+            let (low, high) = (levels.start(), levels.end());
+            return Err(Refusal::invalid("priority", format!("is {priority}, allowed is {low} to {high}")));
+        }
+        let zero = [
+            ("cost", self.cost == Some(0), "a message that is in flight takes at least 1 unit"),
+            ("time_to_live_ms", self.time_to_live_ms == Some(0), "a message lives for at least 1 ms"),
+        ];
+        match zero.into_iter().find(|(_, is_zero, _)| *is_zero) {
+            None => Ok(()),
+            Some((field, _, why)) => Err(Refusal::invalid(field, format!("is 0; {why}"))),
+        }
     }
 
     /// The value of the system property `name` (without `sys.`, without regard to case) as filters see it.
@@ -364,64 +387,5 @@ impl Incoming {
         let text =
             format!("the message has {size} bytes, the entity takes at most {most} (max_message_bytes)");
         Err(Refusal::new(ErrorCode::MessageTooLarge, text))
-    }
-}
-
-/// Why and from where a message was dead-lettered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetterInfo {
-    /// The entity it was dead-lettered in.
-    pub source: String,
-    /// A name such as `MaxDeliveryCountExceeded`, or the application's own.
-    pub reason: String,
-    /// Details for a person to read.
-    pub description: String,
-}
-
-/// What the broker keeps and delivers of a message: its own fields in front, the sender's bytes behind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// When the broker accepted it.
-    pub enqueued_time_ms: u64,
-    /// The number it first got, before it was moved to where it is.
-    pub enqueued_sequence: u64,
-    /// Present in a dead-letter queue.
-    pub dead_letter: Option<DeadLetterInfo>,
-    /// The sender's message.
-    pub message: Bytes,
-}
-
-impl Record {
-    /// Bytes in front of the message where there is no dead-letter information.
-    pub const PLAIN_OVERHEAD: usize = 17;
-
-    /// Writes the record.
-    pub fn put(&self, out: &mut BytesMut) {
-        out.put_u64(self.enqueued_time_ms);
-        out.put_u64(self.enqueued_sequence);
-        out.put_u8(u8::from(self.dead_letter.is_some()));
-        if let Some(info) = &self.dead_letter {
-            wire::put_text(out, &info.source);
-            wire::put_text(out, &info.reason);
-            wire::put_text(out, &info.description);
-        }
-        out.put_slice(&self.message);
-    }
-
-    /// Reads a record; its message shares `bytes`.
-    pub fn decode(bytes: Bytes) -> Read<Self> {
-        let mut reader = Reader::new(bytes);
-        let enqueued_time_ms = reader.u64("record.enqueued_time_ms")?;
-        let enqueued_sequence = reader.u64("record.enqueued_sequence")?;
-        let dead_letter = match reader.u8("record.flags")? {
-            0 => None,
-            1 => Some(DeadLetterInfo {
-                source: reader.text("record.dead_letter_source")?,
-                reason: reader.text("record.dead_letter_reason")?,
-                description: reader.text("record.dead_letter_description")?,
-            }),
-            other => return Err(Malformed::new("record.flags", format!("has unknown bits {other:#x}"))),
-        };
-        Ok(Record { enqueued_time_ms, enqueued_sequence, dead_letter, message: reader.rest() })
     }
 }

@@ -1,0 +1,122 @@
+//! What the broker keeps and delivers of a message: its own fields in front of the sender's bytes.
+
+use crate::wire::{self, Malformed, Read, Reader};
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Why, when and from where a message was dead-lettered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadLetterInfo {
+    /// The entity it was dead-lettered in.
+    pub source: String,
+    /// A name such as `MaxDeliveryCountExceeded`, or the application's own.
+    pub reason: String,
+    /// Details for a person to read.
+    pub description: String,
+    /// When it was dead-lettered, UTC milliseconds.
+    pub time_ms: u64,
+}
+
+/// What the broker keeps and delivers of a message: its own fields in front, the sender's bytes behind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Record {
+    /// When the broker accepted it.
+    pub enqueued_time_ms: u64,
+    /// The number it first got, before it was moved to where it is.
+    pub enqueued_sequence: u64,
+    /// Present in a dead-letter queue.
+    pub dead_letter: Option<DeadLetterInfo>,
+    /// When it expires, UTC milliseconds; absent where it never does.
+    pub expires_at_ms: Option<u64>,
+    /// How often it was moved back from the dead letters.
+    pub redrive_count: u32,
+    /// The sender's message.
+    pub message: Bytes,
+}
+
+/// Flag of a record: dead-letter information is there.
+const DEAD_LETTER: u8 = 1;
+/// Flag of a record: the message expires.
+const EXPIRES: u8 = 2;
+/// Flag of a record: the message was redriven.
+const REDRIVEN: u8 = 4;
+const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN;
+
+impl Record {
+    /// Bytes in front of the message where no flag is set.
+    pub const PLAIN_OVERHEAD: usize = 17;
+
+    fn flags(&self) -> u8 {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        flag(self.dead_letter.is_some(), DEAD_LETTER)
+            | flag(self.expires_at_ms.is_some(), EXPIRES)
+            | flag(self.redrive_count != 0, REDRIVEN)
+    }
+
+    /// Writes the record.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.enqueued_time_ms);
+        out.put_u64(self.enqueued_sequence);
+        out.put_u8(self.flags());
+        if let Some(info) = &self.dead_letter {
+            info.put(out);
+        }
+        if let Some(expires_at_ms) = self.expires_at_ms {
+            out.put_u64(expires_at_ms);
+        }
+        if self.redrive_count != 0 {
+            out.put_u32(self.redrive_count);
+        }
+        out.put_slice(&self.message);
+    }
+
+    /// Reads a record; its message shares `bytes`.
+    pub fn decode(bytes: Bytes) -> Read<Self> {
+        let mut reader = Reader::new(bytes);
+        let (enqueued_time_ms, enqueued_sequence) =
+            (reader.u64("record.enqueued_time_ms")?, reader.u64("record.enqueued_sequence")?);
+        let flags = reader.u8("record.flags")?;
+        if flags & !KNOWN_FLAGS != 0 {
+            let unknown = flags & !KNOWN_FLAGS;
+            return Err(Malformed::new("record.flags", format!("has unknown bits {unknown:#x}")));
+        }
+        let mut record = Record { enqueued_time_ms, enqueued_sequence, ..Record::default() };
+        if flags & DEAD_LETTER != 0 {
+            record.dead_letter = Some(DeadLetterInfo::read(&mut reader)?);
+        }
+        if flags & EXPIRES != 0 {
+            record.expires_at_ms = Some(reader.u64("record.expires_at_ms")?);
+        }
+        if flags & REDRIVEN != 0 {
+            record.redrive_count = read_redrive_count(&mut reader)?;
+        }
+        record.message = reader.rest();
+        Ok(record)
+    }
+}
+
+/// A record has one layout: a count of 0 has no field.
+fn read_redrive_count(reader: &mut Reader) -> Read<u32> {
+    const FIELD: &str = "record.redrive_count";
+    match reader.u32(FIELD)? {
+        0 => Err(Malformed::new(FIELD, "is 0, a count that is there is at least 1")),
+        count => Ok(count),
+    }
+}
+
+impl DeadLetterInfo {
+    fn put(&self, out: &mut BytesMut) {
+        wire::put_text(out, &self.source);
+        wire::put_text(out, &self.reason);
+        wire::put_text(out, &self.description);
+        out.put_u64(self.time_ms);
+    }
+
+    fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(DeadLetterInfo {
+            source: reader.text("record.dead_letter_source")?,
+            reason: reader.text("record.dead_letter_reason")?,
+            description: reader.text("record.dead_letter_description")?,
+            time_ms: reader.u64("record.dead_letter_time_ms")?,
+        })
+    }
+}
