@@ -133,7 +133,7 @@ macro_rules! value_from {
 value_from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, String => Text, &str => Text, Bytes => Bytes);
 
 /// Writes application properties: a list of (text name, value).
-pub(crate) fn put_properties(out: &mut BytesMut, properties: &[(String, Value)]) {
+pub fn put_properties(out: &mut BytesMut, properties: &[(String, Value)]) {
     wire::put_list(out, properties, |out, (name, value)| {
         wire::put_text(out, name);
         value.put(out);
@@ -141,7 +141,7 @@ pub(crate) fn put_properties(out: &mut BytesMut, properties: &[(String, Value)])
 }
 
 /// Reads application properties.
-pub(crate) fn read_properties(reader: &mut Reader) -> Read<Vec<(String, Value)>> {
+pub fn read_properties(reader: &mut Reader) -> Read<Vec<(String, Value)>> {
     reader.list("properties", 3, limits::PROPERTIES_BYTES, |reader| {
         Ok((reader.text("property.name")?, Value::read(reader)?))
     })

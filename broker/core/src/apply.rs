@@ -63,6 +63,8 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
             sink(Write::Put(Key::Outcomes(shard, *client, *first), laid_out(|out| row.put(out))));
         }
         Fact::OutcomesGone(client, first) => sink(Write::Delete(Key::Outcomes(shard, *client, *first))),
+        Fact::AlarmSet(alarm) => sink(Write::Put(Key::Alarm(shard, *alarm), Bytes::new())),
+        Fact::AlarmGone(alarm) => sink(Write::Delete(Key::Alarm(shard, *alarm))),
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
 }

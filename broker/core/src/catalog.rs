@@ -1,22 +1,20 @@
 //! The entities of a shard, by name and by number.
 
 use crate::fact::{EntityRow, QueueRow};
+use crate::settings::Settings;
 use postrider_protocol::error::Refusal;
-use postrider_protocol::limits;
-use postrider_protocol::name::EntityName;
+use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{self, EntityKind, Options};
 use postrider_protocol::rule::Rule;
 use std::collections::BTreeMap;
-
-/// Where an option is not set.
-const DEFAULT_LOCK_DURATION_MS: u64 = 60_000;
-const DEFAULT_MAX_DELIVERY_COUNT: u64 = 10;
 
 /// An entity.
 #[derive(Debug, Clone)]
 pub struct Entity {
     /// What is stored of it.
     pub row: EntityRow,
+    /// What its options come to.
+    pub settings: Settings,
     /// A subscription's rules, by name in lower case: case does not tell them apart.
     pub rules: BTreeMap<String, Rule>,
     /// A topic's subscriptions.
@@ -29,33 +27,33 @@ impl Entity {
     /// An entity without content.
     pub fn new(row: EntityRow) -> Self {
         let topic = QueueRow { next: 1, low: 1, ..QueueRow::default() };
-        Entity { row, rules: BTreeMap::new(), subscriptions: Vec::new(), topic }
+        let settings = Settings::of(&row.options);
+        Entity { row, settings, rules: BTreeMap::new(), subscriptions: Vec::new(), topic }
     }
 
-    /// How long its locks hold, in milliseconds.
-    pub fn lock_duration_ms(&self) -> u64 {
-        self.row.options.number(options::LOCK_DURATION_MS, DEFAULT_LOCK_DURATION_MS)
+    /// Changes its options.
+    pub fn set_options(&mut self, options: Options) {
+        self.settings = Settings::of(&options);
+        self.row.options = options;
     }
 
-    /// Failed deliveries after which a message is dead-lettered.
-    pub fn max_delivery_count(&self) -> u64 {
-        self.row.options.number(options::MAX_DELIVERY_COUNT, DEFAULT_MAX_DELIVERY_COUNT)
-    }
-
-    /// The largest message it takes.
-    pub fn max_message_bytes(&self) -> u64 {
-        self.row.options.number(options::MAX_MESSAGE_BYTES, limits::MESSAGE_BYTES as u64)
+    /// How many strands its queue of a lane has.
+    pub fn levels(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Main => self.settings.levels,
+            Lane::DeadLetter => 1,
+        }
     }
 
     /// Its options with the defaults filled in.
     pub fn options(&self) -> Options {
         let mut all = Options::new();
         if self.row.kind != EntityKind::Topic {
-            all = all.with_number(options::LOCK_DURATION_MS, self.lock_duration_ms());
-            all = all.with_number(options::MAX_DELIVERY_COUNT, self.max_delivery_count());
+            all = all.with_number(options::LOCK_DURATION_MS, self.settings.lock_duration_ms);
+            all = all.with_number(options::MAX_DELIVERY_COUNT, self.settings.max_delivery_count);
         }
         if self.row.kind != EntityKind::Subscription {
-            all = all.with_number(options::MAX_MESSAGE_BYTES, self.max_message_bytes());
+            all = all.with_number(options::MAX_MESSAGE_BYTES, self.settings.max_message_bytes);
         }
         all.update(&self.row.options);
         all

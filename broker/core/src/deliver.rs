@@ -1,12 +1,11 @@
 //! Giving messages to receivers, at the end of a turn.
 
-use crate::catalog::Entity;
 use crate::command::ReceiverKey;
 use crate::context::Context;
 use crate::effect::{Deliver, Effect};
 use crate::key::QueueId;
 use crate::lease::{Hold, Lease, LeaseRow};
-use crate::queue::{Acquired, Queue};
+use crate::queue::{Acquired, Most, Queue};
 use crate::receiver::Receiver;
 use crate::shard::Shard;
 use postrider_protocol::limits::{BATCH_BYTES, DELIVERY_MESSAGES};
@@ -50,14 +49,17 @@ impl Shard {
             let mut line = Line::of(self.open_receivers(id));
             while let Some((receiver, share)) = self.next_share(id, &line) {
                 line.remove(&self.receivers[&receiver]);
-                self.deliver_to(cx, id, receiver, share);
+                if !self.deliver_to(cx, id, receiver, share) {
+                    break;
+                }
                 line.extend(self.receivers.get(&receiver).filter(|receiver| receiver.is_open()));
             }
         }
         self.answer_drains(id);
         let wanted = self.open_receivers(id).next().is_some();
-        let load = self.queues.get_mut(&id).and_then(|queue| queue.wants_load(wanted));
-        self.turn.effects.extend(load.map(Effect::Load));
+        if let Some(queue) = self.queues.get_mut(&id) {
+            self.turn.effects.extend(queue.wants_load(wanted).into_iter().map(Effect::Load));
+        }
     }
 
     fn open_receivers(&self, id: QueueId) -> impl Iterator<Item = &Receiver> {
@@ -83,15 +85,20 @@ impl Shard {
         Some((*key, share.clamp(1, u64::from(credit))))
     }
 
-    fn deliver_to(&mut self, cx: &Context<'_>, id: QueueId, key: ReceiverKey, share: u64) {
-        let Some(receiver) = self.receivers.get_mut(&key) else { return };
-        let Some(queue) = self.queues.get_mut(&id) else { return };
-        let locks = receiver.mode == ReceiveMode::PeekLock;
-        if locks {
-            self.row.last_lease += 1;
+    /// Gives a receiver what comes next; says whether there was anything that it may have now.
+    fn deliver_to(&mut self, cx: &Context<'_>, id: QueueId, key: ReceiverKey, share: u64) -> bool {
+        let Some(receiver) = self.receivers.get_mut(&key) else { return false };
+        let Some(queue) = self.queues.get_mut(&id) else { return false };
+        let most = Most {
+            messages: share.min(DELIVERY_MESSAGES as u64),
+            bytes: BATCH_BYTES as u64,
+            units: u64::MAX,
+        };
+        let lease = (receiver.mode == ReceiveMode::PeekLock).then_some(self.row.last_lease + 1);
+        let acquired = queue.acquire(most, lease, cx.now.wall_ms);
+        if acquired.messages == 0 {
+            return false;
         }
-        let lease = locks.then_some(self.row.last_lease);
-        let acquired = queue.acquire(share.min(DELIVERY_MESSAGES as u64), BATCH_BYTES as u64, lease);
         receiver.deliver(acquired.messages, acquired.bytes);
         self.touched.insert(id);
         let (token, locked_until_ms) = match lease {
@@ -100,6 +107,7 @@ impl Shard {
         };
         let deliver = Deliver { receiver: key, queue: id, token, locked_until_ms, runs: acquired.runs };
         self.turn.effects.push(Effect::Deliver(deliver));
+        true
     }
 
     fn lease(
@@ -110,8 +118,9 @@ impl Shard {
         lease: u64,
         acquired: &Acquired,
     ) -> (LockToken, u64) {
+        self.row.last_lease = lease;
         let receiver = &self.receivers[&key];
-        let own = self.catalog.get(id.entity).map_or(0, Entity::lock_duration_ms);
+        let own = self.catalog.get(id.entity).map_or(0, |entity| entity.settings.lock_duration_ms);
         let duration_ms = if receiver.lock_duration_ms == 0 { own } else { receiver.lock_duration_ms };
         let until_ms = cx.now.wall_ms.saturating_add(duration_ms);
         let hold = |run: &crate::effect::PageRun| Hold {

@@ -2,6 +2,7 @@
 
 use crate::command::{ReceiverKey, Ticket};
 use crate::key::QueueId;
+use bytes::Bytes;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::reply::Reply;
 use postrider_protocol::token::LockToken;
@@ -35,7 +36,7 @@ pub struct Deliver {
 }
 
 /// Neighbouring messages of one page with the same number of failed deliveries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRun {
     /// The page's first sequence number.
     pub page: u64,
@@ -45,6 +46,8 @@ pub struct PageRun {
     pub count: u32,
     /// Their failed deliveries so far.
     pub attempts: u32,
+    /// What consumers have changed in the properties of a message, which then is a run of its own.
+    pub changes: Option<Bytes>,
 }
 
 /// Part of a cold range that is wanted in memory.

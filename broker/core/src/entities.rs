@@ -36,7 +36,8 @@ impl Shard {
         } else {
             for lane in [Lane::Main, Lane::DeadLetter] {
                 let queue = QueueId { entity: id, lane };
-                self.queues.insert(queue, Queue::new(queue, self.window));
+                let levels = self.catalog.get(id).map_or(1, |entity| entity.levels(lane));
+                self.queues.insert(queue, Queue::new(queue, levels, self.window));
                 self.touched.insert(queue);
             }
         }
@@ -116,13 +117,13 @@ impl Shard {
 
     pub(crate) fn update(&mut self, name: &EntityName, options: &Options) -> Result<Reply, Refusal> {
         let (id, entity) = self.catalog.require(name)?;
-        options.check(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
-        let mut row = entity.row.clone();
-        row.options.update(options);
+        options.check_update(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
+        let mut all = entity.row.options.clone();
+        all.update(options);
         if let Some(entity) = self.catalog.get_mut(id) {
-            entity.row = row.clone();
+            entity.set_options(all);
+            self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
-        self.turn.facts.push(Fact::EntityPut(id, row));
         Ok(Reply::Done)
     }
 

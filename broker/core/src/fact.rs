@@ -9,6 +9,7 @@
 //! ```
 
 use crate::context::Damage;
+pub use crate::key::Alarm;
 use crate::key::QueueId;
 use crate::lease::LeaseRow;
 use crate::recorded::OutcomesRow;
@@ -46,6 +47,12 @@ pub struct QueueRow {
     pub bytes: u64,
     /// Messages that a topic accepted and no subscription wanted.
     pub unmatched: u64,
+    /// Messages that a consumer has set aside.
+    pub deferred: u64,
+    /// Messages that wait for their next attempt.
+    pub delayed: u64,
+    /// Messages whose time to live ran out since the queue was created.
+    pub expired: u64,
 }
 
 /// A shard's own counters. Numbers only rise and are never given twice.
@@ -88,6 +95,10 @@ pub enum Fact {
     Outcomes(u128, u64, OutcomesRow),
     /// The client will not ask for these outcomes again.
     OutcomesGone(u128, u64),
+    /// Something is to happen by itself.
+    AlarmSet(Alarm),
+    /// It has happened, or will not.
+    AlarmGone(Alarm),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -165,6 +176,7 @@ impl Fact {
                 out.put_u128(*client);
                 out.put_u64(*first);
             }
+            Fact::AlarmSet(alarm) | Fact::AlarmGone(alarm) => alarm.put(out),
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -185,6 +197,8 @@ impl Fact {
             Fact::Outcomes(..) => 12,
             Fact::OutcomesGone(..) => 13,
             Fact::ShardState(..) => 14,
+            Fact::AlarmSet(..) => 15,
+            Fact::AlarmGone(..) => 16,
         }
     }
 
@@ -204,7 +218,9 @@ impl Fact {
             12 => Fact::Outcomes(reader.u128("client")?, reader.u64("first")?, OutcomesRow::read(reader)?),
             13 => Fact::OutcomesGone(reader.u128("client")?, reader.u64("first")?),
             14 => Fact::ShardState(ShardRow::read(reader)?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 14"))),
+            15 => Fact::AlarmSet(read_alarm(reader)?),
+            16 => Fact::AlarmGone(read_alarm(reader)?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 16"))),
         })
     }
 }
@@ -220,6 +236,11 @@ fn read_queue(reader: &mut Reader) -> Read<QueueId> {
     let lane = Lane::from_code(code)
         .ok_or_else(|| Malformed::new("lane", format!("found {code}, lanes are 0 and 1")))?;
     Ok(QueueId { entity, lane })
+}
+
+fn read_alarm(reader: &mut Reader) -> Read<Alarm> {
+    let bytes = reader.take("alarm", Alarm::BYTES)?;
+    Alarm::read(&mut &bytes[..]).ok_or_else(|| Malformed::new("alarm", "is not an alarm"))
 }
 
 impl EntityRow {
@@ -245,7 +266,8 @@ impl EntityRow {
 impl QueueRow {
     /// Writes the row.
     pub fn put(&self, out: &mut BytesMut) {
-        for number in [self.next, self.low, self.active, self.bytes, self.unmatched] {
+        let row = [self.next, self.low, self.active, self.bytes, self.unmatched];
+        for number in row.into_iter().chain([self.deferred, self.delayed, self.expired]) {
             out.put_u64(number);
         }
     }
@@ -258,6 +280,9 @@ impl QueueRow {
             active: reader.u64("active")?,
             bytes: reader.u64("bytes")?,
             unmatched: reader.u64("unmatched")?,
+            deferred: reader.u64("deferred")?,
+            delayed: reader.u64("delayed")?,
+            expired: reader.u64("expired")?,
         })
     }
 }

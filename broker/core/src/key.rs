@@ -61,6 +61,59 @@ pub enum Key {
     Lease(u16, u64),
     /// Answers that a client may ask for again.
     Outcomes(u16, u128, u64),
+    /// Something is to happen by itself: in the order of when.
+    Alarm(u16, Alarm),
+}
+
+/// Something that is to happen by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Alarm {
+    /// When, UTC milliseconds.
+    pub when_ms: u64,
+    /// In which queue.
+    pub queue: QueueId,
+    /// To what.
+    pub what: Wake,
+}
+
+/// What an alarm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A page: one of its messages expires, or has waited long enough.
+    Page(u64),
+}
+
+impl Alarm {
+    /// Bytes of an alarm.
+    pub const BYTES: usize = 26;
+
+    /// The alarm of a page.
+    pub fn page(when_ms: u64, queue: QueueId, first: u64) -> Self {
+        Alarm { when_ms, queue, what: Wake::Page(first) }
+    }
+
+    /// Writes the alarm.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_u64(self.when_ms);
+        out.put_u64(self.queue.entity);
+        out.put_u8(self.queue.lane.code());
+        let (kind, number) = match self.what {
+            Wake::Page(first) => (0, first),
+        };
+        out.put_u8(kind);
+        out.put_u64(number);
+    }
+
+    /// Reads an alarm's bytes; `None` where they are not one's.
+    pub fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let when_ms = bytes.try_get_u64().ok()?;
+        let queue = read_queue(bytes)?;
+        let what = match (bytes.try_get_u8().ok()?, bytes.try_get_u64().ok()?) {
+            (0, first) => Wake::Page(first),
+            _ => return None,
+        };
+        Some(Alarm { when_ms, queue, what })
+    }
 }
 
 /// Rows from one key's bytes up to, and without, another's.
@@ -81,6 +134,7 @@ const PAGE: u8 = 0x40;
 const PAGE_STATE: u8 = 0x41;
 const LEASE: u8 = 0x50;
 const OUTCOMES: u8 = 0x60;
+const ALARM: u8 = 0x70;
 
 impl Key {
     /// The key's bytes.
@@ -112,6 +166,10 @@ impl Key {
                 out.put_u128(*client);
                 out.put_u64(*first);
             }
+            Key::Alarm(shard, alarm) => {
+                put_shard(&mut out, ALARM, *shard);
+                alarm.put(&mut out);
+            }
         }
         out
     }
@@ -141,6 +199,7 @@ impl Key {
             PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
             OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
+            ALARM => Key::Alarm(shard, Alarm::read(&mut bytes)?),
             _ => return None,
         };
         bytes.is_empty().then_some(key)
@@ -206,6 +265,11 @@ impl KeyRange {
         Self::of_shard(LEASE, shard)
     }
 
+    /// All alarms of a shard.
+    pub fn alarms(shard: u16) -> Self {
+        Self::of_shard(ALARM, shard)
+    }
+
     /// All recorded outcomes of a shard.
     pub fn outcomes(shard: u16) -> Self {
         Self::of_shard(OUTCOMES, shard)
@@ -260,6 +324,10 @@ mod tests {
                 .prop_map(|((shard, first), queue)| Key::PageState(shard, queue, first)),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
+            (any::<(u16, u64, u64)>(), any_queue()).prop_map(|((shard, when_ms, first), queue)| Key::Alarm(
+                shard,
+                Alarm::page(when_ms, queue, first)
+            )),
         ]
     }
 

@@ -8,6 +8,7 @@
 //! There is no clock, no I/O and no randomness in here: time and random bits come in with [`context::Context`], and
 //! rows are read through [`context::Rows`]. Same state and inputs in, same facts and effects out.
 
+mod alarms;
 pub mod apply;
 pub mod catalog;
 pub mod command;
@@ -24,11 +25,14 @@ pub mod queue;
 pub mod ranges;
 pub mod receiver;
 pub mod recorded;
+pub mod settings;
 pub mod shard;
 
 mod deliver;
 mod entities;
 mod links;
+mod locks;
+pub mod moves;
 mod publish;
 mod recover;
 mod settle;

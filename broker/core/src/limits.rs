@@ -29,6 +29,11 @@ impl Default for Window {
 /// Bytes that may be on their way to a receiver and not yet taken by its connection.
 pub const RECEIVER_ROOM_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Milliseconds of waiting that are worth as much as one level of priority.
+pub const PRIORITY_AGING_MS: u64 = 60_000;
+/// Alarms that one tick answers; the rest follows in the next turn.
+pub const ALARMS_PER_TICK: usize = 64;
+
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
 /// Clients whose outcomes one shard remembers; beyond, the one unheard of for longest is forgotten.

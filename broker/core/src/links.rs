@@ -22,7 +22,7 @@ impl Shard {
                 Err(Refusal::invalid("address", "is a subscription; send to its topic").about(name.as_str()))
             }
             EntityKind::Queue | EntityKind::Topic => {
-                Ok(Reply::Opened { max_message_bytes: entity.max_message_bytes(), lock_duration_ms: 0 })
+                Ok(Reply::Opened { max_message_bytes: entity.settings.max_message_bytes, lock_duration_ms: 0 })
             }
         });
         self.reply(ticket, opened);
@@ -54,7 +54,7 @@ impl Shard {
         let queue = self.queue_at(&open.address)?;
         let entity =
             self.catalog.get(queue.entity).ok_or_else(|| Refusal::not_found(open.address.to_string()))?;
-        let lock_duration_ms = if asked == 0 { entity.lock_duration_ms() } else { asked };
+        let lock_duration_ms = if asked == 0 { entity.settings.lock_duration_ms } else { asked };
         Ok((queue, Reply::Opened { max_message_bytes: 0, lock_duration_ms }))
     }
 

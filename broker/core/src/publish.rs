@@ -2,6 +2,7 @@
 
 use crate::context::Now;
 use crate::key::QueueId;
+use crate::page::NEVER_MS;
 use crate::shard::{Shard, not_available};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
@@ -23,7 +24,7 @@ impl Shard {
                 Refusal::invalid("address", "is a subscription; send to its topic").about(name.as_str())
             );
         }
-        let most = found.max_message_bytes();
+        let most = found.settings.max_message_bytes;
         let kind = found.row.kind;
         let check =
             |incoming: &Incoming| incoming.check_size(most).and_then(|()| check_available(&incoming.message));
@@ -42,7 +43,7 @@ impl Shard {
                 Ok(incoming) => Published::Accepted(match kind {
                     EntityKind::Topic => self.fan_out(now, entity, &incoming),
                     EntityKind::Queue | EntityKind::Subscription => {
-                        self.enqueue(now, QueueId::main(entity), &incoming)
+                        self.enqueue(now, QueueId::main(entity), NEVER_MS, &incoming)
                     }
                 }),
             };
@@ -51,18 +52,21 @@ impl Shard {
         Ok(Reply::Published(results))
     }
 
-    fn enqueue(&mut self, now: Now, id: QueueId, incoming: &Incoming) -> u64 {
+    fn enqueue(&mut self, now: Now, id: QueueId, ttl_ms: u64, incoming: &Incoming) -> u64 {
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
+        let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
         self.touched.insert(id);
         self.hungry.insert(id);
-        queue.append(now, &incoming.bytes)
+        let mark = settings.mark(now, &incoming.message, ttl_ms);
+        queue.append(now, settings.rank(incoming.message.priority), mark, &incoming.bytes)
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
     fn fan_out(&mut self, now: Now, topic: u64, incoming: &Incoming) -> u64 {
         let wanted = self.subscriptions_for(topic, &incoming.message);
+        let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
         for subscription in &wanted {
-            self.enqueue(now, QueueId::main(*subscription), incoming);
+            self.enqueue(now, QueueId::main(*subscription), ttl_ms, incoming);
         }
         let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
         let sequence = entity.topic.next;
@@ -87,10 +91,7 @@ impl Shard {
 /// Refuses what a message may ask for one day, but not of this version.
 fn check_available(message: &Message) -> Result<(), Refusal> {
     let asked = [
-        ("time_to_live_ms", message.time_to_live_ms.is_some()),
         ("scheduled_enqueue_time_ms", message.scheduled_enqueue_time_ms.is_some()),
-        ("priority", message.priority.is_some()),
-        ("cost", message.cost.is_some()),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         None => Ok(()),

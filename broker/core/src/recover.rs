@@ -8,6 +8,7 @@ use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
+use crate::page::NEVER_MS;
 use crate::queue::Queue;
 use crate::shard::{Shard, Turn};
 use bytes::Bytes;
@@ -29,6 +30,7 @@ impl Shard {
         }
         shard.load_entities(rows)?;
         shard.load_leases(rows, now)?;
+        shard.load_alarms(rows)?;
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
             _ => Ok(()),
@@ -50,6 +52,7 @@ impl Shard {
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
+            alarm_ms: NEVER_MS,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -81,7 +84,8 @@ impl Shard {
                 let entity = self.catalog.get_mut(queue.entity);
                 let entity = entity.ok_or_else(|| Damage::new(format!("{queue:?} belongs to no entity")))?;
                 if entity.has_queues() {
-                    self.queues.insert(queue, Queue::load(queue, row, self.window));
+                    let levels = entity.levels(queue.lane);
+                    self.queues.insert(queue, Queue::load(queue, row, levels, self.window));
                 } else {
                     entity.topic = row;
                 }
@@ -120,7 +124,7 @@ impl Shard {
             // A page whose messages are all settled is not there any more.
             if let Some(page) = rows.get(&Key::Page(self.id, lease.queue, first))? {
                 let state = rows.get(&Key::PageState(self.id, lease.queue, first))?;
-                queue.recover_page(first, page, state)?;
+                queue.fetch(first, page, state)?;
             }
         }
         for at in 0..lease.places.len() {
@@ -129,6 +133,7 @@ impl Shard {
                 lease.let_go(at);
             }
         }
+        queue.recovered();
         if lease.live == 0 {
             return Err(Damage::new(format!("lease {id} holds nothing, but was not removed")));
         }

@@ -5,14 +5,14 @@
 
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
-use crate::context::{Context, Damage};
+use crate::context::{Context, Damage, Now};
 use crate::effect::Effect;
 use crate::fact::{Fact, ShardRow};
 use crate::key::QueueId;
 use crate::lease::Lease;
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
-use crate::page::Page;
+use crate::page::{NEVER_MS, Page};
 use crate::queue::Queue;
 use crate::receiver::Receiver;
 use postrider_protocol::entity::{Counters, EntityInfo};
@@ -58,6 +58,8 @@ pub struct Shard {
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
     pub(crate) outcomes: Outcomes,
+    /// When the next alarm is due, UTC milliseconds.
+    pub(crate) alarm_ms: u64,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -126,13 +128,16 @@ impl Shard {
     /// Lets time act: runs what is due, so much of it as one turn should.
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
         self.outcomes.tick(cx.now.mono_ms);
-        self.expire_locks(cx)
+        self.expire_locks(cx)?;
+        self.ring_alarms(cx)
     }
 
-    /// When [`Shard::tick`] has something to do, on the monotonic clock.
-    pub fn next_deadline_ms(&self) -> Option<u64> {
+    /// When [`Shard::tick`] has something to do, on the monotonic clock, as far as can be said at `now`.
+    pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
-        lock.into_iter().chain(self.outcomes.next_deadline_ms()).min()
+        let alarm = (self.alarm_ms != NEVER_MS)
+            .then(|| now.mono_ms.saturating_add(self.alarm_ms.saturating_sub(now.wall_ms)));
+        lock.into_iter().chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
@@ -143,7 +148,7 @@ impl Shard {
         let mut turn = std::mem::take(&mut self.turn);
         for queue in std::mem::take(&mut self.touched) {
             if let Some(queue) = self.queues.get_mut(&queue) {
-                queue.seal(&mut turn.facts);
+                queue.seal(cx.now.wall_ms, &mut turn.facts);
             }
         }
         for topic in std::mem::take(&mut self.touched_topics) {
@@ -154,6 +159,7 @@ impl Shard {
         self.seal_leases(&mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
         self.read = None;
+        self.alarm_ms = turn.facts.iter().filter_map(alarm_ms).fold(self.alarm_ms, u64::min);
         if !turn.facts.is_empty() {
             self.row.position += 1;
             turn.facts.push(Fact::ShardState(self.row));
@@ -230,6 +236,9 @@ impl Shard {
             counters: Counters {
                 active: count(main, Queue::active),
                 locked: count(main, Queue::locked),
+                deferred: count(main, |queue| queue.row().deferred),
+                delayed: count(main, |queue| queue.row().delayed),
+                expired: count(main, |queue| queue.row().expired),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
                 receivers: receivers(main) + receivers(dead),
@@ -240,6 +249,7 @@ impl Shard {
                     count(main, |queue| queue.next() - 1)
                 },
                 unmatched: entity.topic.unmatched,
+                ..Counters::default()
             },
         }
     }
@@ -258,6 +268,13 @@ impl Shard {
     /// Turns of the shard that were remembered.
     pub fn position(&self) -> u64 {
         self.row.position
+    }
+}
+
+fn alarm_ms(fact: &Fact) -> Option<u64> {
+    match fact {
+        Fact::AlarmSet(alarm) => Some(alarm.when_ms),
+        _ => None,
     }
 }
 

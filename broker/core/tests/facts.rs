@@ -7,10 +7,10 @@ use bytes::Bytes;
 use postrider_core::apply::{self, Write};
 use postrider_core::command::Owner;
 use postrider_core::fact::{self, EntityRow, Fact, QueueRow, ShardRow};
-use postrider_core::key::QueueId;
+use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
-use postrider_core::page::{PageBuilder, PageState};
+use postrider_core::page::{Mark, PageBuilder, PageState};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, Options};
 use postrider_protocol::rule::{Filter, Rule};
@@ -30,8 +30,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
     };
     let rule = Rule { name: "high".to_owned(), filter: Filter::properties([("priority", "high")]) };
     let mut page = PageBuilder::default();
-    page.push(1_700_000_000_000, 1, b"\0\0\0\x04\0\0\0\0body");
-    let state = PageState { attempts: vec![Some(0), None, Some(3)] };
+    page.push(1_700_000_000_000, 1, Mark::default(), b"\0\0\0\x04\0\0\0\0body");
+    let state = PageState { attempts: vec![Some(0), None, Some(3)], ..PageState::default() };
     let hold = Hold { page: 1, index: 2, count: 3, attempts: 4, until_ms: 1_700_000_030_000, held: true };
     let lease = LeaseRow {
         queue: main,
@@ -49,7 +49,19 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("RuleGone", Fact::RuleGone(7, "high".to_owned())),
         (
             "QueueState",
-            Fact::QueueState(main, QueueRow { next: 5, low: 2, active: 3, bytes: 99, unmatched: 1 }),
+            Fact::QueueState(
+                main,
+                QueueRow {
+                    next: 5,
+                    low: 2,
+                    active: 3,
+                    bytes: 99,
+                    unmatched: 1,
+                    deferred: 2,
+                    delayed: 1,
+                    expired: 6,
+                },
+            ),
         ),
         ("PageWritten", Fact::PageWritten(main, 1, page.build())),
         ("PageState", Fact::PageState(dead, 1, state.encode())),
@@ -59,6 +71,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("LeaseGone", Fact::LeaseGone(3)),
         ("Outcomes", Fact::Outcomes(0xabcd, 9, OutcomesRow { floor: 8, recorded: vec![recorded] })),
         ("OutcomesGone", Fact::OutcomesGone(0xabcd, 9)),
+        ("AlarmSet", Fact::AlarmSet(Alarm::page(1_700_000_060_000, main, 1))),
+        ("AlarmGone", Fact::AlarmGone(Alarm::page(1_700_000_060_000, main, 1))),
         ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
     ]
 }
@@ -155,13 +169,20 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         name,
         filter: value.map_or(Filter::True, |value| Filter::properties([("n", value)])),
     });
-    let row = any::<[u64; 5]>().prop_map(|[next, low, active, bytes, unmatched]| QueueRow {
-        next,
-        low,
-        active,
-        bytes,
-        unmatched,
-    });
+    let row = any::<[u64; 8]>().prop_map(
+        |[next, low, active, bytes, unmatched, deferred, delayed, expired]| QueueRow {
+            next,
+            low,
+            active,
+            bytes,
+            unmatched,
+            deferred,
+            delayed,
+            expired,
+        },
+    );
+    let alarm =
+        || (queue(), any::<(u64, u64)>()).prop_map(|(queue, (when, first))| Alarm::page(when, queue, first));
     prop_oneof![
         (any::<u64>(), entity).prop_map(|(entity, row)| Fact::EntityPut(entity, row)),
         any::<u64>().prop_map(Fact::EntityGone),
@@ -179,6 +200,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         (any::<(u128, u64)>(), outcomes())
             .prop_map(|((client, first), row)| Fact::Outcomes(client, first, row)),
         any::<(u128, u64)>().prop_map(|(client, first)| Fact::OutcomesGone(client, first)),
+        alarm().prop_map(Fact::AlarmSet),
+        alarm().prop_map(Fact::AlarmGone),
         any::<[u64; 3]>().prop_map(|[position, last_lease, last_entity]| {
             Fact::ShardState(ShardRow { position, last_lease, last_entity })
         }),

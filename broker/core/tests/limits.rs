@@ -81,10 +81,10 @@ fn one_turn_lets_so_many_locks_run_out_and_the_next_ones_the_rest() {
     let locked = |world: &World| world.shards[0].info(&name()).unwrap().counters.locked;
     world.turn(0, vec![Command::Disconnected { connection: 2 }]);
     assert_eq!(locked(&world), DELIVERY_MESSAGES as u64 / 2);
-    assert!(world.shards[0].next_deadline_ms().unwrap() <= world.now.mono_ms, "the rest is due");
+    assert!(world.shards[0].next_deadline_ms(world.now).unwrap() <= world.now.mono_ms, "the rest is due");
     world.turn(0, Vec::new());
     assert_eq!(locked(&world), 0);
-    assert!(world.shards[0].next_deadline_ms().unwrap() > world.now.mono_ms);
+    assert!(world.shards[0].next_deadline_ms(world.now).unwrap() > world.now.mono_ms);
     const { assert!(limits::EXPIRED_PER_TICK <= DELIVERY_MESSAGES) };
     world.finish();
 }

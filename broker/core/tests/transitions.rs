@@ -7,31 +7,41 @@ use postrider_core::queue::{Event, Slot};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/transitions.txt");
 
-fn states() -> [Slot; 6] {
-    [
+fn states() -> [Slot; 10] {
+    let states = [
         Slot::Ready { attempts: 0 },
         Slot::Ready { attempts: 2 },
         Slot::Locked { lease: 7, attempts: 0 },
         Slot::Locked { lease: 7, attempts: 2 },
         Slot::Locked { lease: 7, attempts: u32::MAX },
+        Slot::Delayed { attempts: 1, until_ms: 5_000 },
+        Slot::Delayed { attempts: 2, until_ms: 5_000 },
+        Slot::Deferred { attempts: 0 },
+        Slot::Deferred { attempts: 2 },
         Slot::Gone,
-    ]
+    ];
+    // A new state does not compile before it has a row.
+    states.map(|slot| match slot {
+        Slot::Ready { .. } | Slot::Locked { .. } | Slot::Delayed { .. } => slot,
+        Slot::Deferred { .. } | Slot::Gone => slot,
+    })
 }
 
-fn events() -> [Event; 7] {
+fn events() -> [Event; 9] {
     let all = [
         Event::Lock { lease: 8 },
-        Event::Take,
-        Event::Purge,
+        Event::Drop,
         Event::Complete,
         Event::Move,
-        Event::Fail,
+        Event::Fail { until_ms: 0 },
+        Event::Fail { until_ms: 9_000 },
+        Event::Due,
+        Event::Defer,
         Event::Release,
     ];
-    // A new event does not compile before it has a row.
     all.map(|event| match event {
-        Event::Lock { .. } | Event::Take | Event::Purge | Event::Complete => event,
-        Event::Move | Event::Fail | Event::Release => event,
+        Event::Lock { .. } | Event::Drop | Event::Complete | Event::Move => event,
+        Event::Fail { .. } | Event::Due | Event::Defer | Event::Release => event,
     })
 }
 
@@ -39,6 +49,8 @@ fn state(slot: Slot) -> String {
     match slot {
         Slot::Ready { attempts } => format!("ready, {attempts} attempts"),
         Slot::Locked { lease, attempts } => format!("locked by {lease}, {attempts} attempts"),
+        Slot::Delayed { attempts, until_ms } => format!("delayed until {until_ms}, {attempts} attempts"),
+        Slot::Deferred { attempts } => format!("deferred, {attempts} attempts"),
         Slot::Gone => "gone".to_owned(),
     }
 }
@@ -48,7 +60,7 @@ fn table() -> String {
     for slot in states() {
         for event in events() {
             let after = slot.on(event).map_or_else(|| "cannot happen".to_owned(), state);
-            table += &format!("{:<32} {:<18} {after}\n", state(slot), format!("{event:?}"));
+            table += &format!("{:<33} {:<23} {after}\n", state(slot), format!("{event:?}"));
         }
         table += "\n";
     }

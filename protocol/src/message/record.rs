@@ -52,6 +52,21 @@ impl Record {
             | flag(self.redrive_count != 0, REDRIVEN)
     }
 
+    /// Writes what stands in front of a message that was neither dead-lettered nor redriven.
+    pub fn put_head(
+        out: &mut BytesMut,
+        enqueued_time_ms: u64,
+        enqueued_sequence: u64,
+        expires_at_ms: Option<u64>,
+    ) {
+        out.put_u64(enqueued_time_ms);
+        out.put_u64(enqueued_sequence);
+        out.put_u8(if expires_at_ms.is_some() { EXPIRES } else { 0 });
+        if let Some(expires_at_ms) = expires_at_ms {
+            out.put_u64(expires_at_ms);
+        }
+    }
+
     /// Writes the record.
     pub fn put(&self, out: &mut BytesMut) {
         out.put_u64(self.enqueued_time_ms);

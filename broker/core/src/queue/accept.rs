@@ -1,76 +1,98 @@
 //! Taking messages in.
 
-use super::{HotPage, Pending, Queue, Slot};
+use super::{HotPage, Pending, Queue, number, place, rank};
 use crate::context::Now;
-use crate::page::PageBuilder;
+use crate::page::{Mark, NEVER_MS, PageBuilder};
 use postrider_protocol::message::Record;
 
 impl Queue {
-    /// Appends a message as its sender laid it out; returns its number.
-    pub fn append(&mut self, now: Now, message: &[u8]) -> u64 {
-        let sequence = self.next;
-        self.page_for(message.len()).push(now.wall_ms, sequence, message);
-        self.accept(Record::PLAIN_OVERHEAD + message.len(), 0)
+    /// Appends a message as its sender laid it out to the strand of a rank; returns its number.
+    pub fn append(&mut self, now: Now, rank: usize, mark: Mark, message: &[u8]) -> u64 {
+        let sequence = self.row.next;
+        let builder = self.page_for(now, rank, message.len());
+        let before = builder.bytes();
+        builder.push(now.wall_ms, sequence, mark, message);
+        let size = builder.bytes() - before;
+        self.accept(rank, mark, size, 0)
     }
 
     /// Appends a record that comes from another queue, where deliveries of it have failed.
-    pub fn append_record(&mut self, record: &Record, attempts: u32) -> u64 {
-        let builder = self.page_for(record.message.len());
+    pub fn append_record(&mut self, now: Now, rank: usize, mark: Mark, record: &Record, attempts: u32) -> u64 {
+        let builder = self.page_for(now, rank, record.message.len());
         let before = builder.bytes();
-        builder.push_record(record);
+        builder.push_record(record, mark);
         let size = builder.bytes() - before;
-        self.accept(size, attempts)
+        self.accept(rank, mark, size, attempts)
     }
 
-    /// The page of this turn that the next message belongs into.
-    fn page_for(&mut self, message_bytes: usize) -> &mut PageBuilder {
-        let has_room = self.pending.last().is_some_and(|pending| pending.builder.has_room_for(message_bytes));
-        if !has_room {
-            self.begin_page();
-        }
-        let pending = self.pending.last_mut().expect("a page was begun where there was none");
+    /// The page of this turn that the next message of a strand belongs into, up to the place of that message.
+    fn page_for(&mut self, now: Now, rank: usize, message_bytes: usize) -> &mut PageBuilder {
+        let next = place(rank, self.row.next);
+        let last = self.pending.iter().rposition(|pending| super::rank(pending.first) == rank);
+        let fits = |pending: &Pending| pending.builder.has_room_for(message_bytes, next - pending.first);
+        let at = match last.filter(|at| fits(&self.pending[*at])) {
+            Some(at) => at,
+            None => self.begin_page(now, next),
+        };
+        // The next message's page is the last one.
+        let pending = self.pending.remove(at);
+        self.pending.push(pending);
+        self.pad(next);
+        let pending = self.pending.last_mut().expect("it was just put there");
         &mut pending.builder
     }
 
-    fn begin_page(&mut self) {
-        let first = self.next;
-        self.pending.push(Pending { first, builder: PageBuilder::default(), tried: Vec::new() });
-        if self.cold.is_empty() && !self.is_window_full() {
-            let page = HotPage { slots: Vec::new(), sizes: Vec::new(), live: 0, locked: 0 };
-            self.window.insert(first, page);
+    /// Fills the last page up to a place, where numbers in between went to other strands.
+    fn pad(&mut self, next: u64) {
+        let Some(pending) = self.pending.last_mut() else { return };
+        let records = (next - pending.first) as usize;
+        if pending.builder.len() < records {
+            pending.builder.pad(records);
+            if let Some(hot) = self.window.get_mut(&pending.first) {
+                hot.pad(records);
+            }
         }
+    }
+
+    fn begin_page(&mut self, now: Now, first: u64) -> usize {
+        let pending = Pending { first, builder: PageBuilder::default(), tried: Vec::new(), alarm_ms: NEVER_MS };
+        self.pending.push(pending);
+        let strand = &self.strands[rank(first)];
+        let is_full = strand.ready.len() >= self.bounds.messages || strand.ready_bytes >= self.bounds.bytes;
+        if strand.cold.is_empty() && !is_full {
+            self.window.insert(first, HotPage::new(now.wall_ms));
+        }
+        self.pending.len() - 1
     }
 
     /// Books the message that was just put into the last pending page.
-    fn accept(&mut self, size: usize, attempts: u32) -> u64 {
-        let sequence = self.next;
-        let first = self.pending.last().map_or(sequence, |pending| pending.first);
-        self.next += 1;
-        self.active += 1;
-        self.bytes += size as u64;
+    fn accept(&mut self, rank: usize, mark: Mark, size: usize, attempts: u32) -> u64 {
+        let at = place(rank, self.row.next);
+        self.row.next += 1;
+        self.row.active += 1;
+        self.row.bytes += size as u64;
         self.dirty = true;
-        if attempts > 0
-            && let Some(pending) = self.pending.last_mut()
-        {
-            pending.tried.push((sequence - first, attempts));
+        let pending = self.pending.last_mut().expect("the message was just put there");
+        pending.alarm_ms = pending.alarm_ms.min(mark.expires_ms);
+        if attempts > 0 {
+            pending.tried.push(((at - pending.first) as u32, attempts));
         }
-        match self.window.get_mut(&first) {
+        let strand = &mut self.strands[rank];
+        match self.window.get_mut(&pending.first) {
             Some(page) => {
-                page.slots.push(Slot::Ready { attempts });
-                page.sizes.push(size as u32);
-                page.live += 1;
-                self.ready_bytes += size as u64;
-                self.ready.insert(sequence, sequence + 1);
+                page.push(attempts, size as u32, mark);
+                strand.ready_bytes += size as u64;
+                strand.ready.insert(at, at + 1);
             }
-            None => self.extend_cold(sequence),
+            None => {
+                // Numbers in between belong to other strands, unless a page begins there.
+                let (window, parked) = (&self.window, &self.parked);
+                let is_next = |to: u64| {
+                    to == at || window.range(to..at).next().is_none() && parked.range(to..at).next().is_none()
+                };
+                strand.extend_cold(at, is_next);
+            }
         }
-        sequence
-    }
-
-    fn extend_cold(&mut self, sequence: u64) {
-        match self.cold.back_mut() {
-            Some((_, to)) if *to == sequence => *to += 1,
-            _ => self.cold.push_back((sequence, sequence + 1)),
-        }
+        number(at)
     }
 }

@@ -1,7 +1,20 @@
 //! Giving messages out.
 
-use super::{Event, Queue, Slot};
+use super::{Event, HotPage, Queue, rank};
 use crate::effect::PageRun;
+use crate::limits::PRIORITY_AGING_MS;
+use std::collections::BTreeMap;
+
+/// How much may be acquired.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their records; the first message may pass them.
+    pub bytes: u64,
+    /// Capacity units.
+    pub units: u64,
+}
 
 /// Messages taken off the head of a queue.
 #[derive(Debug, Default)]
@@ -12,79 +25,125 @@ pub struct Acquired {
     pub messages: u64,
     /// Bytes of their records.
     pub bytes: u64,
+    /// Their capacity units.
+    pub units: u64,
 }
 
 impl Acquired {
-    fn push(&mut self, page: u64, index: u32, attempts: u32, size: u32) {
+    /// Adds a message.
+    fn push(&mut self, page: u64, index: u32, attempts: u32, hot: &HotPage) {
         self.messages += 1;
-        self.bytes += u64::from(size);
+        self.bytes += u64::from(hot.sizes[index as usize]);
+        self.units += u64::from(hot.mark(index as usize).cost);
+        let changes = hot.changed.get(&index).cloned();
         match self.runs.last_mut() {
-            Some(run) if run.page == page && run.index + run.count == index && run.attempts == attempts => {
-                run.count += 1;
-            }
-            _ => self.runs.push(PageRun { page, index, count: 1, attempts }),
+            Some(run) if run.goes_on_with(page, index, attempts) && changes.is_none() => run.count += 1,
+            _ => self.runs.push(PageRun { page, index, count: 1, attempts, changes }),
         }
+    }
+
+    fn has_room(&self, most: &Most, size: u32, cost: u32) -> bool {
+        self.messages < most.messages
+            && (self.messages == 0 || self.bytes + u64::from(size) <= most.bytes)
+            && self.units + u64::from(cost) <= most.units
+    }
+}
+
+impl PageRun {
+    fn goes_on_with(&self, page: u64, index: u32, attempts: u32) -> bool {
+        self.changes.is_none() && (self.page, self.index + self.count, self.attempts) == (page, index, attempts)
     }
 }
 
 impl Queue {
-    /// Whether a message can be given out now.
+    /// Whether a message can be given out now, if it is not too costly.
     pub fn has_next(&self) -> bool {
-        self.ready.first_run().is_some_and(|(from, _)| from < self.barrier())
+        self.next_strand().is_some()
     }
 
-    /// Takes up to `most` messages off the head: locked under `lease`, or taken for good without one. Stops before
-    /// `bytes` are passed, but never before the first message.
-    pub fn acquire(&mut self, most: u64, bytes: u64, lease: Option<u64>) -> Acquired {
-        let event = lease.map_or(Event::Take, |lease| Event::Lock { lease });
+    /// The strand whose head is next: a more urgent one goes before one that has waited less long. What has to be
+    /// loaded first holds up what is less urgent.
+    fn next_strand(&self) -> Option<usize> {
+        let mut next: Option<(u64, usize)> = None;
+        for (rank, strand) in self.strands.iter().enumerate() {
+            match strand.head() {
+                Some((head, _)) => {
+                    let since = page_of(&self.window, head).1.written_ms;
+                    let turn = since.saturating_add(rank as u64 * PRIORITY_AGING_MS);
+                    next = Some(next.map_or((turn, rank), |next| next.min((turn, rank))));
+                }
+                None if !strand.cold.is_empty() => break,
+                None => {}
+            }
+        }
+        next.map(|(_, rank)| rank)
+    }
+
+    /// Takes messages off the head: locked under `lease`, or taken for good without one. Stops before a message whose
+    /// time is up at `now_ms` UTC: its alarm is due.
+    pub fn acquire(&mut self, most: Most, lease: Option<u64>, now_ms: u64) -> Acquired {
+        let event = lease.map_or(Event::Drop, |lease| Event::Lock { lease });
         let mut acquired = Acquired::default();
-        while acquired.messages < most && acquired.bytes < bytes && self.has_next() {
-            let room = (self.barrier() - self.ready.first_run().map_or(0, |(from, _)| from))
-                .min(most - acquired.messages);
-            let Some((from, to)) = self.ready.pop(room) else { break };
-            let reached = self.acquire_run(from, to, bytes, event, &mut acquired);
-            self.ready.insert(reached, to);
-            if reached < to {
+        while let Some((from, to)) = self.next_strand().and_then(|rank| self.strands[rank].head()) {
+            let (first, hot) = page_of(&self.window, from);
+            let end = to.min(first + hot.slots.len() as u64);
+            let indices = (from - first) as u32..(end - first) as u32;
+            let reached = self.acquire_run(first, indices.clone(), event, &most, now_ms, &mut acquired);
+            if reached < indices.end {
                 break;
             }
         }
         acquired
     }
 
-    /// Acquires the neighbours `from..to`, page by page; returns the number it got to.
-    fn acquire_run(&mut self, from: u64, to: u64, bytes: u64, event: Event, acquired: &mut Acquired) -> u64 {
-        let mut sequence = from;
-        while sequence < to {
-            let (first, page) =
-                self.window.range_mut(..=sequence).next_back().expect("a ready message is in a hot page");
-            let (first, end) = (*first, to.min(first + page.slots.len() as u64));
-            while sequence < end {
-                let index = (sequence - first) as usize;
-                let size = page.sizes[index];
-                if acquired.messages > 0 && acquired.bytes + u64::from(size) > bytes {
-                    return sequence;
-                }
-                let slot = &mut page.slots[index];
-                let attempts = slot.attempts().unwrap_or(0);
-                *slot = slot.on(event).expect("a number in the ready set has a ready slot");
-                acquired.push(first, index as u32, attempts, size);
-                self.ready_bytes -= u64::from(size);
-                match slot {
-                    Slot::Locked { .. } => {
-                        page.locked += 1;
-                        self.locked += 1;
-                    }
-                    _ => {
-                        page.live -= 1;
-                        self.active -= 1;
-                        self.bytes -= u64::from(size);
-                        self.changed.insert(first);
-                        self.dirty = true;
-                    }
-                }
-                sequence += 1;
+    /// Acquires neighbours of one page from the first of `indices` on, as long as they fit.
+    fn acquire_run(
+        &mut self,
+        page: u64,
+        indices: std::ops::Range<u32>,
+        event: Event,
+        most: &Most,
+        now_ms: u64,
+        acquired: &mut Acquired,
+    ) -> u32 {
+        let hot = self.window.get_mut(&page).expect("a ready message is in a hot page");
+        let before = (acquired.messages, acquired.bytes, acquired.units);
+        let mut index = indices.start;
+        while index < indices.end {
+            let (size, mark) = (hot.sizes[index as usize], hot.mark(index as usize));
+            if mark.expires_ms <= now_ms || !acquired.has_room(most, size, mark.cost) {
+                break;
             }
+            let slot = hot.slots[index as usize];
+            acquired.push(page, index, slot.attempts().unwrap_or(0), hot);
+            hot.slots[index as usize] = slot.on(event).expect("a place in the ready set has a ready slot");
+            index += 1;
         }
-        sequence
+        let (messages, bytes, units) = (
+            acquired.messages - before.0,
+            acquired.bytes - before.1,
+            acquired.units - before.2,
+        );
+        hot.ready -= messages as u32;
+        self.strands[rank(page)].take_head(messages, bytes);
+        if matches!(event, Event::Lock { .. }) {
+            hot.locked += messages as u32;
+            self.locked += messages;
+            self.units += units;
+        } else if messages > 0 {
+            hot.live -= messages as u32;
+            self.changed.insert(page);
+            let row = self.row_mut();
+            row.active -= messages;
+            row.bytes -= bytes;
+        }
+        self.stirred.insert(page);
+        index
     }
+}
+
+/// The page in the window that a place is in.
+fn page_of(window: &BTreeMap<u64, HotPage>, place: u64) -> (u64, &HotPage) {
+    let (first, page) = window.range(..=place).next_back().expect("a ready message is in a hot page");
+    (*first, page)
 }

@@ -1,40 +1,39 @@
-//! A queue: messages in the order of their numbers.
+//! A queue: messages in the order of their numbers, and of their priorities before that.
 //!
 //! Only the *window* is in memory, message by message: pages near the head, and every page with a locked message.
-//! What is behind it is *cold*: ranges of sequence numbers whose pages are in the store. Memory does so not grow with
-//! the backlog.
+//! What is behind it is *cold*: ranges of places whose pages are in the store. A page that has nothing to give out and
+//! nothing locked, only messages that wait for a moment or for somebody who knows their number, is *parked*: it is in
+//! the store, and nothing but its place and a count is in memory. Memory does so not grow with the backlog.
 //!
 //! ```text
 //!   low                                                              next
 //!    |  hot page | hot page |  cold range  | hot page  |  cold range  |
 //!                            ^ barrier: nothing behind it is delivered before it is loaded
 //! ```
+//!
+//! Each [`strand`] has ranges and a barrier of its own.
 
 mod accept;
 mod acquire;
+mod change;
+mod hot;
 mod pages;
-mod settle;
+mod purge;
 mod slot;
+mod strand;
 
-pub use acquire::Acquired;
+pub use acquire::{Acquired, Most};
 pub use slot::{Event, Slot};
+pub use strand::{number, place, rank};
 
 use crate::command::ReceiverKey;
 use crate::fact::QueueRow;
 use crate::key::QueueId;
 use crate::limits::Window;
 use crate::page::PageBuilder;
-use crate::ranges::Ranges;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// A page in the window.
-#[derive(Debug)]
-struct HotPage {
-    slots: Vec<Slot>,
-    sizes: Vec<u32>,
-    live: u32,
-    locked: u32,
-}
+use hot::HotPage;
+use std::collections::{BTreeMap, BTreeSet};
+use strand::Strand;
 
 /// A page that this turn fills.
 #[derive(Debug)]
@@ -42,28 +41,31 @@ struct Pending {
     first: u64,
     builder: PageBuilder,
     /// Messages that come with failed deliveries: index in the page, and how many.
-    tried: Vec<(u64, u32)>,
+    tried: Vec<(u32, u32)>,
+    /// When the first of its messages expires, UTC milliseconds.
+    alarm_ms: u64,
 }
 
 /// One lane of a queue or subscription.
 #[derive(Debug)]
 pub struct Queue {
     id: QueueId,
-    next: u64,
-    active: u64,
-    bytes: u64,
+    /// The counters as they are stored, but for `low`.
+    row: QueueRow,
     locked: u64,
+    /// Capacity units of the locked messages.
+    units: u64,
     bounds: Window,
     window: BTreeMap<u64, HotPage>,
-    /// Bytes of the messages in the window that are ready. Locked ones do not count: they say nothing about how much
-    /// there is to give out, and with large messages in work they would keep all new ones out of the window.
-    ready_bytes: u64,
-    ready: Ranges,
-    cold: VecDeque<(u64, u64)>,
-    generation: u64,
-    loading: bool,
+    /// Pages that have nothing to give out, and how many messages they have.
+    parked: BTreeMap<u64, u32>,
+    /// By rank, the most urgent first.
+    strands: Vec<Strand>,
     pending: Vec<Pending>,
+    /// Pages whose state has to be stored.
     changed: BTreeSet<u64>,
+    /// Pages whose place in memory or whose alarm has to be looked at.
+    stirred: BTreeSet<u64>,
     dirty: bool,
     /// The receivers that are open on it, in the order they came.
     pub receivers: Vec<ReceiverKey>,
@@ -71,33 +73,26 @@ pub struct Queue {
 
 impl Queue {
     /// A queue without messages; its counters are to be stored.
-    pub fn new(id: QueueId, bounds: Window) -> Self {
+    pub fn new(id: QueueId, levels: usize, bounds: Window) -> Self {
         let row = QueueRow { next: 1, low: 1, ..QueueRow::default() };
-        Queue { dirty: true, ..Queue::load(id, row, bounds) }
+        Queue { dirty: true, ..Queue::load(id, row, levels, bounds) }
     }
 
     /// A queue as it was stored, all of it cold.
-    pub fn load(id: QueueId, row: QueueRow, bounds: Window) -> Self {
-        let cold = if row.active > 0 && row.low < row.next {
-            VecDeque::from([(row.low, row.next)])
-        } else {
-            VecDeque::new()
-        };
+    pub fn load(id: QueueId, row: QueueRow, levels: usize, bounds: Window) -> Self {
+        let low = if row.active > 0 { row.low } else { row.next };
         Queue {
             id,
-            next: row.next,
-            active: row.active,
-            bytes: row.bytes,
+            row,
             locked: 0,
+            units: 0,
             bounds,
             window: BTreeMap::new(),
-            ready_bytes: 0,
-            ready: Ranges::default(),
-            cold,
-            generation: 0,
-            loading: false,
+            parked: BTreeMap::new(),
+            strands: (0..levels).map(|rank| Strand::cold(rank, low, row.next)).collect(),
             pending: Vec::new(),
             changed: BTreeSet::new(),
+            stirred: BTreeSet::new(),
             dirty: false,
             receivers: Vec::new(),
         }
@@ -105,24 +100,35 @@ impl Queue {
 
     /// The counters as they are stored.
     pub fn row(&self) -> QueueRow {
-        QueueRow { next: self.next, low: self.low(), active: self.active, bytes: self.bytes, unmatched: 0 }
+        QueueRow { low: self.low(), ..self.row }
     }
 
-    /// No page begins below.
+    /// The counters, to be changed.
+    pub fn row_mut(&mut self) -> &mut QueueRow {
+        self.dirty = true;
+        &mut self.row
+    }
+
+    /// No page begins below this number.
     pub fn low(&self) -> u64 {
-        let hot = self.window.first_key_value().map(|(first, _)| *first);
-        let cold = self.cold.front().map(|(from, _)| *from);
-        hot.into_iter().chain(cold).min().unwrap_or(self.next)
+        let of_rank = |rank: usize| {
+            let places = place(rank, 0)..place(rank + 1, 0);
+            let hot = self.window.range(places.clone()).next().map(|(first, _)| *first);
+            let parked = self.parked.range(places).next().map(|(first, _)| *first);
+            let cold = self.strands[rank].cold.front().map(|(from, _)| *from);
+            hot.into_iter().chain(parked).chain(cold).map(number).min()
+        };
+        (0..self.strands.len()).filter_map(of_rank).min().unwrap_or(self.row.next)
     }
 
     /// The number the next message gets.
     pub fn next(&self) -> u64 {
-        self.next
+        self.row.next
     }
 
-    /// Messages in the queue, locked ones included.
+    /// Messages in the queue, those that are locked, delayed or deferred included.
     pub fn active(&self) -> u64 {
-        self.active
+        self.row.active
     }
 
     /// Messages that are locked.
@@ -130,19 +136,29 @@ impl Queue {
         self.locked
     }
 
+    /// Capacity units of the messages that are locked.
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
     /// Bytes of all messages.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.row.bytes
+    }
+
+    /// How many strands there are.
+    pub fn levels(&self) -> usize {
+        self.strands.len()
     }
 
     /// Messages in the window that can be delivered.
     pub fn ready(&self) -> u64 {
-        self.ready.len()
+        self.strands.iter().map(|strand| strand.ready.len()).sum()
     }
 
     /// Whether all that could be delivered is in the window.
     pub fn is_all_hot(&self) -> bool {
-        self.cold.is_empty()
+        self.strands.iter().all(|strand| strand.cold.is_empty())
     }
 
     /// The state of a message, where it is in the window.
@@ -150,48 +166,48 @@ impl Queue {
         self.window.get(&page)?.slots.get(index as usize).copied()
     }
 
-    fn is_window_full(&self) -> bool {
-        self.ready.len() >= self.bounds.messages || self.ready_bytes >= self.bounds.bytes
+    /// When a message in the window expires, UTC milliseconds.
+    pub fn expires_ms(&self, page: u64, index: u32) -> u64 {
+        self.window.get(&page).map_or(crate::page::NEVER_MS, |hot| hot.mark(index as usize).expires_ms)
     }
 
-    /// Nothing from this number on may be delivered before it is loaded.
-    fn barrier(&self) -> u64 {
-        self.cold.front().map_or(u64::MAX, |(from, _)| *from)
-    }
-
-    /// Checks what must always be true; says what is not.
+    /// Checks what must always be true between turns; says what is not.
     pub fn check(&self) -> Result<(), String> {
-        let slots = || self.window.values().flat_map(|page| page.slots.iter());
-        let count = |what: fn(&Slot) -> bool| slots().filter(|slot| what(slot)).count() as u64;
-        let ready = count(|slot| matches!(slot, Slot::Ready { .. }));
-        let locked = count(|slot| matches!(slot, Slot::Locked { .. }));
-        let claims = [
-            (
-                "the bytes of ready messages are counted",
-                self.window.values().map(HotPage::ready_bytes).sum::<u64>() == self.ready_bytes,
-            ),
-            ("ready slots are the ready numbers", ready == self.ready.len()),
-            ("locked slots are counted", locked == self.locked),
-            ("hot messages are not more than all", ready + locked <= self.active),
-            ("without cold ranges all are hot", !self.cold.is_empty() || ready + locked == self.active),
-            ("an empty queue has no bytes", self.active > 0 || self.bytes == 0),
-            (
-                "cold ranges are in order",
-                self.cold.iter().zip(self.cold.iter().skip(1)).all(|(a, b)| a.1 <= b.0),
-            ),
-            ("cold ranges are not empty", self.cold.iter().all(|(from, to)| from < to)),
-        ];
-        let page_is_sound = |page: &HotPage| {
-            let live = page.slots.iter().filter(|slot| **slot != Slot::Gone).count() as u32;
-            let locked = page.slots.iter().filter(|slot| matches!(slot, Slot::Locked { .. })).count() as u32;
-            (live, locked) == (page.live, page.locked)
-        };
-        if !self.window.values().all(page_is_sound) {
+        if !self.window.values().all(HotPage::is_sound) {
             return Err(format!("queue {:?}: a page's counts are wrong", self.id));
         }
+        let claims = self.claims();
         match claims.iter().find(|(_, holds)| !holds) {
             None => Ok(()),
             Some((claim, _)) => Err(format!("queue {:?}: not true: {claim}: {self:?}", self.id)),
         }
+    }
+
+    fn claims(&self) -> [(&'static str, bool); 8] {
+        let slots = || self.window.values().flat_map(|page| page.slots.iter());
+        let count = |what: fn(&Slot) -> bool| slots().filter(|slot| what(slot)).count() as u64;
+        let live = count(|slot| *slot != Slot::Gone);
+        let parked: u64 = self.parked.values().map(|live| u64::from(*live)).sum();
+        let ready_bytes = |rank: usize| -> u64 {
+            let pages = self.window.range(place(rank, 0)..place(rank + 1, 0));
+            pages.map(|(_, page)| page.bytes_where(Slot::is_ready)).sum()
+        };
+        let in_order = |strand: &Strand| {
+            let pairs = strand.cold.iter().zip(strand.cold.iter().skip(1));
+            pairs.into_iter().all(|(a, b)| a.1 < b.0) && strand.cold.iter().all(|(from, to)| from < to)
+        };
+        [
+            (
+                "the bytes of ready messages are counted",
+                self.strands.iter().enumerate().all(|(rank, strand)| ready_bytes(rank) == strand.ready_bytes),
+            ),
+            ("ready slots are the ready places", count(|slot| slot.is_ready()) == self.ready()),
+            ("locked slots are counted", count(|slot| slot.is_locked()) == self.locked),
+            ("messages in memory are not more than all", live + parked <= self.row.active),
+            ("without cold ranges all are in memory", !self.is_all_hot() || live + parked == self.row.active),
+            ("an empty queue has no bytes", self.row.active > 0 || self.row.bytes == 0),
+            ("cold ranges are in order and do not touch", self.strands.iter().all(in_order)),
+            ("nothing is left to be sealed", self.pending.is_empty() && self.changed.is_empty()),
+        ]
     }
 }

@@ -1,25 +1,26 @@
-//! Pages between memory and store: sealing a turn's, loading cold ones.
+//! Pages between memory and store: sealing a turn's, loading cold ones, fetching one out of its turn.
 
-use super::{HotPage, Queue, Slot};
+use super::{HotPage, Queue, Slot, Strand, place, rank};
 use crate::command::Loaded;
-use crate::context::Damage;
+use crate::damage::Damage;
 use crate::effect::Load;
-use crate::fact::Fact;
-use crate::page::{Page, PageState};
+use crate::fact::{Alarm, Fact};
+use crate::page::{NEVER_MS, PageState};
 use bytes::Bytes;
 
 impl Queue {
-    /// Ends the turn: what must be remembered of it.
-    pub fn seal(&mut self, facts: &mut Vec<Fact>) {
+    /// Ends the turn at `now_ms` UTC: what must be remembered of it.
+    pub fn seal(&mut self, now_ms: u64, facts: &mut Vec<Fact>) {
         self.seal_pending(facts);
         for first in std::mem::take(&mut self.changed) {
             let Some(page) = self.window.get(&first) else { continue };
-            if page.live == 0 {
-                self.window.remove(&first);
-                facts.push(Fact::PageGone(self.id, first));
-            } else {
+            if page.live > 0 {
                 facts.push(Fact::PageState(self.id, first, page.state().encode()));
             }
+        }
+        for first in std::mem::take(&mut self.stirred) {
+            self.set_alarm(first, now_ms, facts);
+            self.settle_page(first, facts);
         }
         if std::mem::take(&mut self.dirty) {
             facts.push(Fact::QueueState(self.id, self.row()));
@@ -27,129 +28,181 @@ impl Queue {
     }
 
     pub(super) fn seal_pending(&mut self, facts: &mut Vec<Fact>) {
-        for pending in self.pending.drain(..) {
+        for pending in std::mem::take(&mut self.pending) {
             let records = pending.builder.len();
             facts.push(Fact::PageWritten(self.id, pending.first, pending.builder.build()));
             if !pending.tried.is_empty() {
                 let mut state = PageState::fresh(records);
-                pending
-                    .tried
-                    .iter()
-                    .for_each(|(index, attempts)| state.attempts[*index as usize] = Some(*attempts));
+                let tried = pending.tried.iter();
+                tried.for_each(|(index, attempts)| state.attempts[*index as usize] = Some(*attempts));
                 facts.push(Fact::PageState(self.id, pending.first, state.encode()));
+            }
+            if pending.alarm_ms != NEVER_MS {
+                facts.push(Fact::AlarmSet(Alarm::page(pending.alarm_ms, self.id, pending.first)));
+                if let Some(page) = self.window.get_mut(&pending.first) {
+                    page.alarm_ms = pending.alarm_ms;
+                }
             }
         }
     }
 
-    /// What the engine should load, where the window runs low and `wanted` says that somebody waits.
-    pub fn wants_load(&mut self, wanted: bool) -> Option<Load> {
-        let (from, to) = *self.cold.front()?;
-        let low = self.ready.len() < self.bounds.messages / 2 || !self.has_next();
-        if self.loading || !wanted || !low {
-            return None;
+    /// Lets the store call for a page when something is to happen to one of its messages by itself.
+    fn set_alarm(&mut self, first: u64, now_ms: u64, facts: &mut Vec<Fact>) {
+        let Some(page) = self.window.get_mut(&first) else { return };
+        let alarm_ms = if page.live == 0 { NEVER_MS } else { page.next_alarm_ms(now_ms) };
+        if alarm_ms == page.alarm_ms {
+            return;
         }
-        self.loading = true;
-        let (messages, bytes) = (self.bounds.messages as usize / 2, self.bounds.bytes / 2);
-        Some(Load { queue: self.id, generation: self.generation, from, to, messages, bytes })
+        if page.alarm_ms != NEVER_MS {
+            facts.push(Fact::AlarmGone(Alarm::page(page.alarm_ms, self.id, first)));
+        }
+        if alarm_ms != NEVER_MS {
+            facts.push(Fact::AlarmSet(Alarm::page(alarm_ms, self.id, first)));
+        }
+        page.alarm_ms = alarm_ms;
+    }
+
+    /// The store has called for a page, and will not do so again.
+    pub fn forget_alarm(&mut self, first: u64) {
+        if let Some(page) = self.window.get_mut(&first) {
+            page.alarm_ms = NEVER_MS;
+            self.stirred.insert(first);
+        }
+    }
+
+    /// Decides where a page belongs after a turn that did something to it: a page with nothing left is gone, one with
+    /// nothing to give out is parked, one that was fetched out of a cold range goes back there.
+    fn settle_page(&mut self, first: u64, facts: &mut Vec<Fact>) {
+        let Some(page) = self.window.get(&first) else { return };
+        if page.live > 0 && (page.locked > 0 || (page.ready > 0 && !page.warmed)) {
+            return;
+        }
+        let Some(page) = self.window.remove(&first) else { return };
+        if page.live == 0 {
+            facts.push(Fact::PageGone(self.id, first));
+        } else if page.ready == 0 {
+            self.parked.insert(first, page.live);
+        } else {
+            self.cool(first, &page);
+        }
+    }
+
+    fn cool(&mut self, first: u64, page: &HotPage) {
+        let strand = &mut self.strands[rank(first)];
+        for (at, slot) in (0..).zip(&page.slots) {
+            if slot.is_ready() {
+                strand.ready.remove(first + at);
+            }
+        }
+        strand.ready_bytes -= page.bytes_where(Slot::is_ready);
+        strand.cool(first, first + page.slots.len() as u64);
+    }
+
+    /// What the engine should load, where the window runs low and `wanted` says that somebody waits.
+    pub fn wants_load(&mut self, wanted: bool) -> Vec<Load> {
+        let (id, bounds) = (self.id, self.bounds);
+        let wants = |strand: &mut Strand| {
+            let (from, to) = *strand.cold.front()?;
+            let low = strand.ready.len() < bounds.messages / 2 || strand.head().is_none();
+            if strand.loading || !wanted || !low {
+                return None;
+            }
+            strand.loading = true;
+            let (messages, bytes) = (bounds.messages as usize / 2, bounds.bytes / 2);
+            Some(Load { queue: id, generation: strand.generation, from, to, messages, bytes })
+        };
+        self.strands.iter_mut().filter_map(wants).collect()
     }
 
     /// Takes over pages that the engine has read.
     pub fn loaded(&mut self, loaded: &Loaded) -> Result<(), Damage> {
-        let begins = self.cold.front().map(|(from, _)| *from);
-        if loaded.generation != self.generation || !self.loading || begins != Some(loaded.from) {
+        let Some(strand) = self.strands.get_mut(rank(loaded.from)) else { return Ok(()) };
+        let begins = strand.cold.front().map(|(from, _)| *from);
+        if loaded.generation != strand.generation || !strand.loading || begins != Some(loaded.from) {
             return Ok(());
         }
-        self.loading = false;
-        for (first, page, state) in &loaded.pages {
-            self.load_page(*first, page.clone(), state.clone())?;
-        }
-        if let Some((from, to)) = self.cold.pop_front()
+        strand.loading = false;
+        if let Some((from, to)) = strand.cold.pop_front()
             && loaded.to < to
         {
-            self.cold.push_front((loaded.to.max(from), to));
+            strand.cold.push_front((loaded.to.max(from), to));
+        }
+        for (first, page, state) in &loaded.pages {
+            self.insert_page(*first, page.clone(), state.clone())?;
+            self.stirred.insert(*first);
         }
         self.check_count()
     }
 
     /// Puts a stored page into the window.
-    fn load_page(&mut self, first: u64, page: Bytes, state: Option<Bytes>) -> Result<(), Damage> {
-        let page = Page::open(page)?;
-        let state = state.map_or_else(|| Ok(PageState::fresh(page.len())), PageState::decode)?;
-        if state.attempts.len() != page.len() {
-            let (has, knows) = (page.len(), state.attempts.len());
-            return Err(Damage::new(format!(
-                "page {first} of {:?} has {has} records, its state {knows}",
-                self.id
-            )));
-        }
-        let slot = |attempts: &Option<u32>| attempts.map_or(Slot::Gone, |attempts| Slot::Ready { attempts });
-        let hot = HotPage {
-            slots: state.attempts.iter().map(slot).collect(),
-            sizes: (0..page.len()).map(|at| page.size(at)).collect(),
-            live: state.attempts.iter().flatten().count() as u32,
-            locked: 0,
-        };
-        for (at, slot) in hot.slots.iter().enumerate().filter(|(_, slot)| **slot != Slot::Gone) {
-            self.ready_bytes += u64::from(hot.sizes[at]);
-            let sequence = first + at as u64;
-            assert!(matches!(slot, Slot::Ready { .. }), "a page that is loaded has no locks yet");
-            self.ready.insert(sequence, sequence + 1);
+    fn insert_page(&mut self, first: u64, page: Bytes, state: Option<Bytes>) -> Result<(), Damage> {
+        let hot = HotPage::open(page, state)
+            .map_err(|damage| Damage::new(format!("page {first} of {:?}: {damage}", self.id)))?;
+        let strand = &mut self.strands[rank(first)];
+        strand.ready_bytes += hot.bytes_where(Slot::is_ready);
+        for (at, _) in (0..).zip(&hot.slots).filter(|(_, slot)| slot.is_ready()) {
+            strand.ready.insert(first + at, first + at + 1);
         }
         self.window.insert(first, hot);
         Ok(())
     }
 
-    /// In recovery: makes the page that begins at `first` hot and takes it out of the cold range around it. Says how
-    /// many records it has.
-    pub fn recover_page(&mut self, first: u64, page: Bytes, state: Option<Bytes>) -> Result<(), Damage> {
-        if self.window.contains_key(&first) {
+    /// Whether a page is in the window.
+    pub fn is_hot(&self, first: u64) -> bool {
+        self.window.contains_key(&first)
+    }
+
+    /// Brings a page into the window out of its turn, from where it is parked or cold. It goes back at the end of the
+    /// turn, unless somebody holds a message of it then.
+    pub fn fetch(&mut self, first: u64, page: Bytes, state: Option<Bytes>) -> Result<(), Damage> {
+        if self.is_hot(first) {
             return Ok(());
         }
-        self.load_page(first, page, state)?;
-        let end = first + self.window.get(&first).map_or(0, |page| page.slots.len() as u64);
-        let Some(at) = self.cold.iter().position(|(from, to)| *from <= first && first < *to) else {
-            return Err(Damage::new(format!(
-                "page {first} of {:?} is outside of what the queue holds",
-                self.id
-            )));
-        };
-        let (from, to) = self.cold[at];
-        self.cold.remove(at);
-        for range in [(end, to), (from, first)] {
-            if range.0 < range.1 {
-                self.cold.insert(at, range);
-            }
+        self.insert_page(first, page, state)?;
+        self.stirred.insert(first);
+        if self.parked.remove(&first).is_some() {
+            return Ok(());
+        }
+        let end = self.window.get(&first).map_or(first, |page| first + page.slots.len() as u64);
+        if !self.strands[rank(first)].warm(first, end) {
+            let text = format!("page {first} of {:?} is outside of what the queue holds", self.id);
+            return Err(Damage::new(text));
+        }
+        if let Some(page) = self.window.get_mut(&first) {
+            page.warmed = true;
         }
         Ok(())
     }
 
     /// In recovery: locks a message again, unless the page knows better: it is gone, or was returned since.
     pub fn recover_lock(&mut self, page: u64, index: u32, lease: u64, attempts: u32) -> bool {
-        let Some(hot) = self.window.get_mut(&page) else { return false };
-        let Some(slot) = hot.slots.get_mut(index as usize) else { return false };
-        if *slot != (Slot::Ready { attempts }) {
+        if self.slot(page, index) != Some(Slot::Ready { attempts }) {
             return false;
         }
-        *slot = Slot::Locked { lease, attempts };
-        self.ready_bytes -= u64::from(hot.sizes[index as usize]);
-        hot.locked += 1;
-        self.locked += 1;
-        self.ready.remove(page + u64::from(index))
+        self.change(page, index, super::Event::Lock { lease }).is_some()
     }
 
-    /// With nothing cold left, what is hot must be what the counters say.
+    /// In recovery: nothing that was done has to be stored.
+    pub fn recovered(&mut self) {
+        self.stirred.clear();
+        self.changed.clear();
+    }
+
+    /// With nothing cold left, what is in memory must be what the counters say.
     fn check_count(&self) -> Result<(), Damage> {
-        let hot = self.ready.len() + self.locked;
-        if !self.cold.is_empty() || hot == self.active {
+        let hot: u64 = self.window.values().map(|page| u64::from(page.live)).sum();
+        let parked: u64 = self.parked.values().map(|live| u64::from(*live)).sum();
+        if !self.is_all_hot() || hot + parked == self.row.active {
             return Ok(());
         }
-        let text = format!("{:?} holds {hot} messages, its counters say {}", self.id, self.active);
+        let text =
+            format!("{:?} holds {} messages, its counters say {}", self.id, hot + parked, self.row.active);
         Err(Damage::new(text))
     }
-}
 
-impl HotPage {
-    fn state(&self) -> PageState {
-        PageState { attempts: self.slots.iter().map(|slot| slot.attempts()).collect() }
+    /// The places in the store where the page with a number may begin, in every strand.
+    pub fn places_of(&self, number: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let from = (number + 1).saturating_sub(crate::limits::PAGE_MESSAGES as u64);
+        (0..self.strands.len()).map(move |rank| (place(rank, from), place(rank, number + 1)))
     }
 }

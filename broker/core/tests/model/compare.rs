@@ -167,9 +167,9 @@ impl Run {
         let locks = self.model.queues(&here).into_iter().filter_map(|at| self.model.queue(&at));
         let deadline = locks.flat_map(Queue::locks).map(|lock| lock.deadline_ms).min();
         if let Some(deadline) = deadline {
-            assert!(machine.next_deadline_ms().is_some_and(|next| next <= deadline), "would wake too late");
+            assert!(machine.next_deadline_ms(self.world.now).is_some_and(|next| next <= deadline), "would wake too late");
         }
-        assert!(machine.next_deadline_ms().is_none_or(|next| next > 0));
+        assert!(machine.next_deadline_ms(self.world.now).is_none_or(|next| next > 0));
     }
 
     fn counters(&self, name: &EntityName, bytes: u64) -> Counters {
@@ -188,6 +188,7 @@ impl Run {
             subscriptions: subscriptions.count() as u64,
             last_sequence: if topic { entity.published } else { entity.main.next - 1 },
             unmatched: entity.unmatched,
+            ..Counters::default()
         }
     }
 
@@ -231,8 +232,7 @@ impl Run {
             let Key::Page(_, _, first) = key else { panic!("{key:?}") };
             let page = Page::open(value.clone()).unwrap();
             let state = self.world.rows.get(&Key::PageState(shard, id, first)).unwrap();
-            let state =
-                state.map_or_else(|| PageState::fresh(page.len()), |state| PageState::decode(state).unwrap());
+            let state = PageState::of(&page, state).unwrap();
             assert!(first >= row.low, "page {first} is below {}", row.low);
             assert!(state.attempts.iter().any(Option::is_some), "page {first} is left over");
             for (index, attempts) in state.attempts.iter().enumerate() {

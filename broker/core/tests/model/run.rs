@@ -128,7 +128,7 @@ impl Run {
         self.passed_ms += ms;
         self.world.advance(ms);
         for shard in 0..self.world.shards.len() as u16 {
-            let deadline = self.world.shards[usize::from(shard)].next_deadline_ms();
+            let deadline = self.world.shards[usize::from(shard)].next_deadline_ms(self.world.now);
             if deadline.is_some_and(|deadline| deadline <= self.world.now.mono_ms) {
                 self.turn(shard, &[]);
                 self.follow_up(shard);

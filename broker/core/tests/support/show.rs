@@ -3,9 +3,10 @@
 use super::world::{START_MS, World};
 use postrider_core::effect::{Deliver, Effect};
 use postrider_core::fact::Fact;
-use postrider_core::key::QueueId;
+use postrider_core::key::{Alarm, QueueId, Wake};
 use postrider_core::lease::Hold;
 use postrider_core::page::{Page, PageState};
+use postrider_core::queue;
 use postrider_protocol::entity::EntityInfo;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Message, Record};
@@ -52,6 +53,13 @@ impl Names {
         }
     }
 
+    fn alarm(&self, shard: u16, alarm: Alarm) -> String {
+        let what = match alarm.what {
+            Wake::Page(first) => format!("page {}", place(first)),
+        };
+        format!("{} {what} at {}", self.queue(shard, alarm.queue), time(alarm.when_ms))
+    }
+
     /// A fact in a line. The shard's own counters, which every turn writes, are left out.
     pub fn fact(&mut self, shard: u16, fact: &Fact) -> Option<String> {
         let text = match fact {
@@ -66,21 +74,27 @@ impl Names {
             }
             Fact::RuleGone(entity, rule) => format!("RuleGone {} {rule}", self.entities[&(shard, *entity)]),
             Fact::QueueState(queue, row) => {
-                let unmatched =
-                    if row.unmatched > 0 { format!(" unmatched={}", row.unmatched) } else { String::new() };
+                let more = [
+                    ("unmatched", row.unmatched),
+                    ("deferred", row.deferred),
+                    ("delayed", row.delayed),
+                    ("expired", row.expired),
+                ];
+                let more = more.into_iter().filter(|(_, count)| *count > 0);
+                let more: String = more.map(|(name, count)| format!(" {name}={count}")).collect();
                 let counts =
                     format!("next={} low={} active={} bytes={}", row.next, row.low, row.active, row.bytes);
-                format!("QueueState {} {counts}{unmatched}", self.queue(shard, *queue))
+                format!("QueueState {} {counts}{more}", self.queue(shard, *queue))
             }
             Fact::PageWritten(queue, first, page) => {
-                format!("PageWritten {} {first}: {}", self.queue(shard, *queue), page_text(page))
+                format!("PageWritten {} {}: {}", self.queue(shard, *queue), place(*first), page_text(page))
             }
             Fact::PageState(queue, first, state) => {
-                format!("PageState {} {first}: {}", self.queue(shard, *queue), state_text(state))
+                format!("PageState {} {}: {}", self.queue(shard, *queue), place(*first), state_text(state))
             }
-            Fact::PageGone(queue, first) => format!("PageGone {} {first}", self.queue(shard, *queue)),
+            Fact::PageGone(queue, first) => format!("PageGone {} {}", self.queue(shard, *queue), place(*first)),
             Fact::PagesGone(queue, from, to) => {
-                format!("PagesGone {} {from}..{to}", self.queue(shard, *queue))
+                format!("PagesGone {} {}..{}", self.queue(shard, *queue), place(*from), place(*to))
             }
             Fact::Leased(lease, row) => {
                 let holds: Vec<_> = row.holds.iter().map(hold).collect();
@@ -95,6 +109,8 @@ impl Names {
                 format!("Outcomes {} {}{floor}", client_name(*client), sequences.join(" "))
             }
             Fact::OutcomesGone(client, first) => format!("OutcomesGone {} {first}", client_name(*client)),
+            Fact::AlarmSet(alarm) => format!("AlarmSet {}", self.alarm(shard, *alarm)),
+            Fact::AlarmGone(alarm) => format!("AlarmGone {}", self.alarm(shard, *alarm)),
         };
         Some(format!("fact {text}"))
     }
@@ -113,7 +129,7 @@ impl Names {
                 let queue = self.queue(shard, load.queue);
                 format!(
                     "load {queue} {}..{}, {} messages or {} bytes",
-                    load.from, load.to, load.messages, load.bytes
+                    place(load.from), place(load.to), load.messages, load.bytes
                 )
             }
         }
@@ -133,10 +149,10 @@ impl Names {
         let queue = self.queue(shard, deliver.queue);
         let mut runs = String::new();
         for run in &deliver.runs {
-            let first = run.page + u64::from(run.index);
-            let last = first + u64::from(run.count) - 1;
-            let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
-            runs += &format!(" {numbers}");
+            runs += &format!(" {}", run_text(run.page, run.index, run.count));
+            if run.changes.is_some() {
+                runs += " (changed)";
+            }
             if run.attempts > 0 {
                 runs += &format!(" (attempts={})", run.attempts);
             }
@@ -188,10 +204,16 @@ fn page_text(page: &bytes::Bytes) -> String {
     if page.len() > 10 {
         return format!("{} messages", page.len());
     }
-    let record = |at| Record::decode(page.record(at).unwrap()).unwrap();
-    let names: Vec<_> =
-        (0..page.len()).map(record).map(|record| message_name(&record) + &dead_letter(&record)).collect();
-    names.join(" ")
+    let name = |record: Record| message_name(&record) + &expires(&record) + &dead_letter(&record);
+    let names = (0..page.len()).map(|at| match page.record(at) {
+        Some(record) => name(Record::decode(record).unwrap()),
+        None => ".".to_owned(),
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
+fn expires(record: &Record) -> String {
+    record.expires_at_ms.map_or_else(String::new, |at| format!(" (expires {})", time(at)))
 }
 
 fn dead_letter(record: &Record) -> String {
@@ -202,26 +224,40 @@ fn dead_letter(record: &Record) -> String {
     })
 }
 
-/// One sign for each message: its failed deliveries, or `-` when it is gone; runs of more than ten are counted.
+/// One sign for each message: its failed deliveries, or `-` when it is gone, with what else is kept of it; runs of more
+/// than ten are counted.
 fn state_text(state: &bytes::Bytes) -> String {
-    let attempts = PageState::decode(state.clone()).unwrap().attempts;
-    let sign =
-        |attempts: &Option<u32>| attempts.map_or_else(|| "-".to_owned(), |attempts| attempts.to_string());
-    let runs = attempts.chunk_by(|a, b| a == b);
-    let text = runs.map(|run| {
-        if run.len() > 10 {
-            format!("{}x{}", sign(&run[0]), run.len())
-        } else {
-            vec![sign(&run[0]); run.len()].join(" ")
-        }
+    let state = PageState::decode(state.clone()).unwrap();
+    let sign = |at: u32, attempts: Option<u32>| {
+        let deferred = if state.deferred.contains(&at) { " deferred" } else { "" };
+        let delayed = state.delayed.iter().find(|(delayed, _)| *delayed == at);
+        let delayed = delayed.map_or_else(String::new, |(_, until)| format!(" until {}", time(*until)));
+        let changed = if state.changed.contains_key(&at) { " changed" } else { "" };
+        let attempts = attempts.map_or_else(|| "-".to_owned(), |attempts| attempts.to_string());
+        let more = format!("{deferred}{delayed}{changed}");
+        if more.is_empty() { attempts } else { format!("[{attempts}{more}]") }
+    };
+    let signs: Vec<_> = (0..).zip(&state.attempts).map(|(at, attempts)| sign(at, *attempts)).collect();
+    let text = signs.chunk_by(|a, b| a == b).map(|run| {
+        if run.len() > 10 { format!("{}x{}", run[0], run.len()) } else { run.join(" ") }
     });
     text.collect::<Vec<_>>().join(" ")
 }
 
+/// A place: its number, and the rank of its strand where it is not the first.
+fn place(place: u64) -> String {
+    let (rank, number) = (queue::rank(place), queue::number(place));
+    if rank == 0 { number.to_string() } else { format!("{number}@{rank}") }
+}
+
+fn run_text(page: u64, index: u32, count: u32) -> String {
+    let first = page + u64::from(index);
+    let last = first + u64::from(count) - 1;
+    if first == last { place(first) } else { format!("{}-{}", queue::number(first), place(last)) }
+}
+
 fn hold(hold: &Hold) -> String {
-    let first = hold.page + u64::from(hold.index);
-    let last = first + u64::from(hold.count) - 1;
-    let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let numbers = run_text(hold.page, hold.index, hold.count);
     let until = if hold.held { format!("until {}", time(hold.until_ms)) } else { "let go".to_owned() };
     let attempts = if hold.attempts > 0 { format!("attempts={} ", hold.attempts) } else { String::new() };
     format!("[{numbers} {attempts}{until}]")

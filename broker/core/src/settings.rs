@@ -1,0 +1,126 @@
+//! What an entity's options come to: read once when they change, looked at with every message.
+
+use crate::context::Now;
+use crate::page::{Mark, NEVER_MS};
+use postrider_protocol::limits;
+use postrider_protocol::message::Message;
+use postrider_protocol::options::{self, Options};
+use postrider_protocol::retry::RetryPolicy;
+
+/// Where an option is not set.
+pub const LOCK_DURATION_MS: u64 = 60_000;
+/// Where an option is not set.
+pub const MAX_DELIVERY_COUNT: u64 = 10;
+/// Where an option is not set.
+pub const CAPACITY_REFILL_PERCENT: u64 = 10;
+
+/// How consumers share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// To whom holds least.
+    #[default]
+    LeastOutstanding,
+    /// To one after the other.
+    RoundRobin,
+    /// By the weights of the receivers.
+    Weighted,
+    /// To whom settles fastest.
+    LeastLatency,
+    /// The same key to the same consumer.
+    KeyHash,
+}
+
+/// What an entity does with its messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How long its locks hold, in milliseconds.
+    pub lock_duration_ms: u64,
+    /// Failed deliveries after which a message is dead-lettered.
+    pub max_delivery_count: u64,
+    /// Bytes of the largest message it takes.
+    pub max_message_bytes: u64,
+    /// The longest a message lives, in milliseconds; [`NEVER_MS`] where it lives on.
+    pub default_ttl_ms: u64,
+    /// Whether messages whose time is up go to the dead letters.
+    pub dead_letter_on_expiration: bool,
+    /// Whether every message belongs to a session.
+    pub requires_session: bool,
+    /// How long a `message_id` is remembered, in milliseconds; 0 for not at all.
+    pub dedup_window_ms: u64,
+    /// Bytes that it may hold.
+    pub max_bytes: u64,
+    /// Messages that it may hold.
+    pub max_messages: u64,
+    /// Whether the oldest make room when it is full.
+    pub drop_oldest: bool,
+    /// Milliseconds without use after which it is deleted; 0 for never.
+    pub auto_delete_on_idle_ms: u64,
+    /// When a failed message comes again.
+    pub retry: RetryPolicy,
+    /// Levels of priority.
+    pub levels: usize,
+    /// Sum of the costs that may be in flight.
+    pub capacity_units: u64,
+    /// The share of the units that the clock gives back each second.
+    pub capacity_refill_percent: u64,
+    /// How consumers share the work.
+    pub balance: Balance,
+    /// The property over whose values messages are shared out fairly.
+    pub fair_key: Option<String>,
+    /// Whether messages are taken in.
+    pub may_send: bool,
+    /// Whether messages are given out.
+    pub may_receive: bool,
+}
+
+impl Settings {
+    /// What options come to. They were checked when they were set.
+    pub fn of(set: &Options) -> Self {
+        let status = set.text(options::STATUS).unwrap_or("active");
+        let retry = set.text(options::RETRY).map(RetryPolicy::parse);
+        Settings {
+            lock_duration_ms: set.number(options::LOCK_DURATION_MS, LOCK_DURATION_MS),
+            max_delivery_count: set.number(options::MAX_DELIVERY_COUNT, MAX_DELIVERY_COUNT),
+            max_message_bytes: set.number(options::MAX_MESSAGE_BYTES, limits::MESSAGE_BYTES as u64),
+            default_ttl_ms: set.number(options::DEFAULT_TTL_MS, NEVER_MS),
+            dead_letter_on_expiration: set.flag(options::DEAD_LETTER_ON_EXPIRATION, false),
+            requires_session: set.flag(options::REQUIRES_SESSION, false),
+            dedup_window_ms: set.number(options::DEDUP_WINDOW_MS, 0),
+            max_bytes: set.number(options::MAX_BYTES, u64::MAX),
+            max_messages: set.number(options::MAX_MESSAGES, u64::MAX),
+            drop_oldest: set.text(options::ON_FULL) == Some("drop-oldest"),
+            auto_delete_on_idle_ms: set.number(options::AUTO_DELETE_ON_IDLE_MS, 0),
+            retry: retry.and_then(Result::ok).unwrap_or_default(),
+            levels: set.number(options::PRIORITY_LEVELS, 1) as usize,
+            capacity_units: set.number(options::CAPACITY_UNITS, u64::MAX),
+            capacity_refill_percent: set.number(options::CAPACITY_REFILL_PERCENT, CAPACITY_REFILL_PERCENT),
+            balance: balance(set.text(options::BALANCE).unwrap_or_default()),
+            fair_key: set.text(options::FAIR_KEY).map(str::to_owned),
+            may_send: !matches!(status, "send-disabled" | "disabled"),
+            may_receive: !matches!(status, "receive-disabled" | "disabled"),
+        }
+    }
+
+    /// What deciding looks at in a message that comes now, where its topic lets it live for so long.
+    pub fn mark(&self, now: Now, message: &Message, topic_ttl_ms: u64) -> Mark {
+        let own_ms = message.time_to_live_ms.unwrap_or(NEVER_MS);
+        let ttl_ms = own_ms.min(self.default_ttl_ms).min(topic_ttl_ms);
+        Mark { expires_ms: now.wall_ms.saturating_add(ttl_ms), cost: message.cost.unwrap_or(1), key: 0 }
+    }
+
+    /// The rank of the strand for a message of this priority: 1, the lowest, where it has none, and at most the highest
+    /// there is.
+    pub fn rank(&self, priority: Option<u8>) -> usize {
+        self.levels - usize::from(priority.unwrap_or(1)).clamp(1, self.levels)
+    }
+}
+
+fn balance(word: &str) -> Balance {
+    match word {
+        "round-robin" => Balance::RoundRobin,
+        "weighted" => Balance::Weighted,
+        "least-latency" => Balance::LeastLatency,
+        "key-hash" => Balance::KeyHash,
+        _ => Balance::LeastOutstanding,
+    }
+}
