@@ -128,6 +128,11 @@ impl Reader {
         self.take(field, length)
     }
 
+    /// Reads whether a blob is there, and the blob.
+    pub fn optional_blob(&mut self, field: &'static str) -> Read<Option<Bytes>> {
+        if self.bool(field)? { self.blob(field).map(Some) } else { Ok(None) }
+    }
+
     /// Reads the count of a list whose elements take at least `element_bytes` each, and checks that they can be there.
     pub fn count(&mut self, field: &'static str, element_bytes: usize, most: usize) -> Read<usize> {
         let count = self.u32(field)? as usize;
@@ -214,6 +219,14 @@ pub fn put_short_blob(out: &mut BytesMut, bytes: &[u8]) {
 pub fn put_blob(out: &mut BytesMut, bytes: &[u8]) {
     put_count(out, bytes.len());
     out.put_slice(bytes);
+}
+
+/// Writes whether a blob is there, and the blob.
+pub fn put_optional_blob(out: &mut BytesMut, bytes: Option<&Bytes>) {
+    out.put_u8(u8::from(bytes.is_some()));
+    if let Some(bytes) = bytes {
+        put_blob(out, bytes);
+    }
 }
 
 /// Writes a u32 count or length. All lists and blobs are bounded far below 4 GiB by [`crate::limits`].

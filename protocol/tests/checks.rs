@@ -8,6 +8,10 @@ use bytes::Bytes;
 use postrider_protocol::error::ErrorCode;
 use postrider_protocol::limits;
 use postrider_protocol::message::{Incoming, Message};
+use postrider_protocol::reply::PeekState;
+use postrider_protocol::request::{
+    Cause, OpenReceiver, Request, ScheduledAction, Selection, SessionWish, States,
+};
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::value::{Id, Value};
 
@@ -123,6 +127,106 @@ fn rules_are_checked() {
         (correlation(false, ""), "rule.filter"),
     ] {
         assert_eq!(bad.check().unwrap_err().field, field, "{bad:?}");
+    }
+}
+
+/// The field that the request is refused for, or the code of a refusal without one.
+fn refused_request(request: &Request) -> Option<String> {
+    let refusal = request.check().err()?;
+    Some(if refusal.field.is_empty() { refusal.code.name().to_owned() } else { refusal.field })
+}
+
+#[test]
+fn each_limit_of_a_request_holds_to_the_last_character() {
+    type Build = fn(usize) -> Request;
+    let cases: [(&str, usize, Build); 5] = [
+        ("session", 128, |n| {
+            Request::OpenReceiver(OpenReceiver {
+                session: SessionWish::Named(text(n)),
+                ..OpenReceiver::default()
+            })
+        }),
+        ("MessageTooLarge", 1_048_576, |n| Request::SetSessionState {
+            stamp: examples::STAMP,
+            handle: 1,
+            state: Some(vec![0; n].into()),
+        }),
+        ("filter", 1_024, |n| Request::Peek {
+            address: "q".into(),
+            from: 1,
+            limit: 0,
+            states: States::ALL,
+            filter: text(n),
+        }),
+        ("filter", 1_024, |n| Request::Purge {
+            stamp: examples::STAMP,
+            address: "q".into(),
+            selection: Selection { filter: text(n), ..Selection::default() },
+            from: 1,
+            to: 0,
+            limit: 0,
+        }),
+        ("filter", 1_024, |n| Request::Redrive {
+            stamp: examples::STAMP,
+            address: "q/$dead-letter".into(),
+            selection: Selection { filter: text(n), ..Selection::default() },
+            from: 1,
+            to: 0,
+            limit: 0,
+            dry_run: false,
+        }),
+    ];
+    for (field, most, build) in cases {
+        assert_eq!(refused_request(&build(most)), None, "{field} of {most}");
+        assert_eq!(refused_request(&build(most + 1)).as_deref(), Some(field), "{field} above {most}");
+    }
+    assert_eq!(refused_request(&cases[0].2(0)).as_deref(), Some("session"));
+    for request in examples::requests() {
+        assert_eq!(refused_request(&request), None);
+    }
+}
+
+#[test]
+fn a_list_of_numbers_names_at_least_one() {
+    let deferred = |sequences| Request::ReceiveDeferred { handle: 1, stamp: examples::STAMP, sequences };
+    let scheduled = |sequences| Request::Scheduled {
+        stamp: examples::STAMP,
+        address: "q".into(),
+        action: ScheduledAction::Cancel,
+        sequences,
+    };
+    for (empty, one) in [(deferred(vec![]), deferred(vec![1])), (scheduled(vec![]), scheduled(vec![1]))] {
+        assert_eq!(refused_request(&empty).as_deref(), Some("sequences"));
+        assert_eq!(refused_request(&one), None);
+    }
+}
+
+#[test]
+fn no_state_is_every_state() {
+    assert_eq!(States::of(&[]), States::ALL);
+    assert_eq!(States::of(&PeekState::ALL), States::ALL);
+    for state in PeekState::ALL {
+        let one = States::of(&[state]);
+        assert!(!one.is_all() && States::ALL.contains(state));
+        for other in PeekState::ALL {
+            assert_eq!(one.contains(other), state == other);
+        }
+        assert_eq!(PeekState::by_name(state.name()), Some(state));
+    }
+}
+
+#[test]
+fn a_selection_is_of_all_until_something_is_left_out() {
+    let all = Selection::default;
+    assert!(all().is_all());
+    for less in [
+        Selection { states: States::of(&[PeekState::Ready]), ..all() },
+        Selection { filter: "1 = 1".into(), ..all() },
+        Selection { before_ms: 1, ..all() },
+        Selection { cause: Some(Cause::default()), ..all() },
+        Selection { sequences: vec![1], ..all() },
+    ] {
+        assert!(!less.is_all(), "{less:?}");
     }
 }
 

@@ -10,8 +10,8 @@ use postrider_protocol::frame::{Frame, FrameDecoder, HEADER_BYTES};
 use postrider_protocol::limits;
 use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::options::EntityKind;
-use postrider_protocol::reply::{Published, Reply, Settled};
-use postrider_protocol::request::{Flow, Request, SettleItem, Settlement};
+use postrider_protocol::reply::{PeekState, Published, Reply, Settled};
+use postrider_protocol::request::{Flow, Request, SettleItem, Settlement, States};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::wire::{Malformed, Read};
@@ -49,6 +49,7 @@ fn one(bytes: &[u8]) -> Frame {
 }
 
 fn judge(request: &Request) {
+    let _ = request.check();
     match request {
         Request::Publish { messages, .. } => messages.iter().cloned().for_each(use_up_message),
         Request::Create { kind, options, rules, .. } => {
@@ -86,7 +87,7 @@ fn look_into(reply: &Reply) {
     };
     match reply {
         Reply::Delivery(delivery) => delivery.messages.iter().for_each(|message| record(&message.record)),
-        Reply::Peeked(messages) => messages.iter().for_each(|peeked| record(&peeked.message.record)),
+        Reply::Peeked { messages, .. } => messages.iter().for_each(|peeked| record(&peeked.message.record)),
         Reply::Published(runs) => {
             for (items, outcome) in runs {
                 let _ = outcome.at(items - 1);
@@ -225,6 +226,31 @@ fn what_contradicts_itself_is_malformed() {
     let mut bytes = examples::request_frame(&flow).to_vec();
     *bytes.last_mut().unwrap() = 2;
     malformed_at("drain", Request::decode(&one(&bytes)));
+}
+
+#[test]
+fn sequences_and_states_are_bounded() {
+    let read = |request: Request| Request::decode(&one(&examples::request_frame(&request)));
+    let deferred =
+        |count| Request::ReceiveDeferred { handle: 1, stamp: examples::STAMP, sequences: vec![1; count] };
+    read(deferred(4_096)).unwrap();
+    malformed_at("sequences", read(deferred(4_097)));
+
+    let peek =
+        Request::Peek { address: "q".into(), from: 1, limit: 0, states: States::ALL, filter: String::new() };
+    let frame = one(&examples::request_frame(&peek));
+    let with_states = |bits: u8| {
+        let mut payload = frame.payload.to_vec();
+        let at = payload.len() - 3;
+        payload[at] = bits;
+        Request::decode(&Frame { payload: payload.into(), ..frame.clone() })
+    };
+    assert_eq!(with_states(0), Ok(peek.clone()));
+    assert_eq!(with_states(0b1_1111), Ok(peek));
+    assert!(with_states(0b1_0000).is_ok_and(|request| {
+        matches!(request, Request::Peek { states, .. } if states == States::of(&[PeekState::Delayed]))
+    }));
+    malformed_at("states", with_states(0b10_0000));
 }
 
 #[test]

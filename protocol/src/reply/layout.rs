@@ -1,18 +1,18 @@
 //! How replies are laid out in bytes.
 
 use super::{
-    Delivered, Delivery, PeekState, Peeked, Published, Reply, Runs, Settled, StatusInfo, Welcome, opcode,
+    CauseInfo, ConsumersInfo, Delivery, Peeked, Published, Reply, Runs, SessionInfo, Settled, StatusInfo,
+    Welcome, opcode,
 };
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
 use crate::frame::{Frame, put_frame};
 use crate::limits;
-use crate::token::LockToken;
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
-/// Bytes in front of the record of each message of a delivery.
-const DELIVERED_BYTES: usize = 16;
+/// Entries of a page.
+const PAGE: usize = limits::LISTING_ENTRIES as usize;
 
 impl Reply {
     /// The reply's opcode.
@@ -29,10 +29,15 @@ impl Reply {
             Reply::Drained { .. } => opcode::DRAINED,
             Reply::Delivery(_) => opcode::DELIVERY,
             Reply::ReceiverClosed { .. } => opcode::RECEIVER_CLOSED,
+            Reply::SessionRenewed { .. } => opcode::SESSION_RENEWED,
+            Reply::SessionState { .. } => opcode::SESSION_STATE,
             Reply::Entity(_) => opcode::ENTITY,
             Reply::Entities { .. } => opcode::ENTITIES,
-            Reply::Peeked(_) => opcode::PEEKED,
-            Reply::Purged(_) => opcode::PURGED,
+            Reply::Peeked { .. } => opcode::PEEKED,
+            Reply::Worked { .. } => opcode::WORKED,
+            Reply::Causes { .. } => opcode::CAUSES,
+            Reply::Sessions { .. } => opcode::SESSIONS,
+            Reply::Consumers(_) => opcode::CONSUMERS,
             Reply::Status(_) => opcode::STATUS,
         }
     }
@@ -48,9 +53,11 @@ impl Reply {
             Reply::Welcome(welcome) => welcome.put(out),
             Reply::Pong | Reply::Done => {}
             Reply::Goodbye(refusal) | Reply::Refused(refusal) => refusal.put(out),
-            Reply::Opened { max_message_bytes, lock_duration_ms } => {
+            Reply::Opened { max_message_bytes, lock_duration_ms, session_id, locked_until_ms } => {
                 out.put_u64(*max_message_bytes);
                 out.put_u64(*lock_duration_ms);
+                wire::put_text(out, session_id);
+                out.put_u64(*locked_until_ms);
             }
             Reply::Published(runs) => put_runs(out, runs, Published::put),
             Reply::Settled(runs) => put_runs(out, runs, Settled::put),
@@ -63,17 +70,42 @@ impl Reply {
                 out.put_u32(*handle);
                 refusal.put(out);
             }
+            Reply::SessionRenewed { locked_until_ms } => out.put_u64(*locked_until_ms),
+            Reply::SessionState { state, changed_ms } => {
+                wire::put_optional_blob(out, state.as_ref());
+                out.put_u64(*changed_ms);
+            }
+            Reply::Status(status) => status.put(out),
+            _ => self.put_entity_fields(out),
+        }
+    }
+
+    fn put_entity_fields(&self, out: &mut BytesMut) {
+        match self {
             Reply::Entity(info) => info.put(out),
             Reply::Entities { entities, more } => {
                 out.put_u8(u8::from(*more));
                 wire::put_list(out, entities, |out, info| info.put(out));
             }
-            Reply::Peeked(messages) => wire::put_list(out, messages, |out, peeked| {
-                out.put_u8(u8::from(peeked.state == PeekState::Locked));
-                peeked.message.put(out);
-            }),
-            Reply::Purged(count) => out.put_u64(*count),
-            Reply::Status(status) => status.put(out),
+            Reply::Peeked { messages, next } => {
+                out.put_u64(*next);
+                wire::put_list(out, messages, |out, peeked| peeked.put(out));
+            }
+            Reply::Worked { done, examined, next } => {
+                out.put_u64(*done);
+                out.put_u64(*examined);
+                out.put_u64(*next);
+            }
+            Reply::Causes { causes, next } => {
+                out.put_u64(*next);
+                wire::put_list(out, causes, |out, cause| cause.put(out));
+            }
+            Reply::Sessions { sessions, more } => {
+                out.put_u8(u8::from(*more));
+                wire::put_list(out, sessions, |out, session| session.put(out));
+            }
+            Reply::Consumers(info) => info.put(out),
+            _ => {}
         }
     }
 
@@ -99,6 +131,8 @@ impl Reply {
             opcode::OPENED => Reply::Opened {
                 max_message_bytes: reader.u64("max_message_bytes")?,
                 lock_duration_ms: reader.u64("lock_duration_ms")?,
+                session_id: reader.text("session_id")?,
+                locked_until_ms: reader.u64("locked_until_ms")?,
             },
             opcode::PUBLISHED => Reply::Published(read_runs(reader, Published::read, Published::at)?),
             opcode::SETTLED => {
@@ -111,27 +145,46 @@ impl Reply {
             opcode::RECEIVER_CLOSED => {
                 Reply::ReceiverClosed { handle: reader.u32("handle")?, refusal: Refusal::read(reader)? }
             }
+            opcode::SESSION_RENEWED => {
+                Reply::SessionRenewed { locked_until_ms: reader.u64("locked_until_ms")? }
+            }
+            opcode::SESSION_STATE => Reply::SessionState {
+                state: reader.optional_blob("state")?,
+                changed_ms: reader.u64("changed_ms")?,
+            },
+            opcode::STATUS => Reply::Status(StatusInfo::read(reader)?),
+            _ => return Self::read_entity_fields(code, reader),
+        })
+    }
+
+    fn read_entity_fields(code: u8, reader: &mut Reader) -> Read<Self> {
+        Ok(match code {
             opcode::ENTITY => Reply::Entity(Box::new(EntityInfo::read(reader)?)),
             opcode::ENTITIES => Reply::Entities {
                 more: reader.bool("more")?,
-                entities: reader.list("entities", 23, limits::LISTING_ENTRIES as usize, EntityInfo::read)?,
+                entities: reader.list("entities", 23, PAGE, EntityInfo::read)?,
             },
-            opcode::PEEKED => Reply::Peeked(reader.list(
-                "messages",
-                1 + DELIVERED_BYTES,
-                limits::LISTING_ENTRIES as usize,
-                read_peeked,
-            )?),
-            opcode::PURGED => Reply::Purged(reader.u64("count")?),
-            opcode::STATUS => Reply::Status(StatusInfo::read(reader)?),
+            opcode::PEEKED => Reply::Peeked {
+                next: reader.u64("next")?,
+                messages: reader.list("messages", Peeked::LEAST_BYTES, PAGE, Peeked::read)?,
+            },
+            opcode::WORKED => Reply::Worked {
+                done: reader.u64("done")?,
+                examined: reader.u64("examined")?,
+                next: reader.u64("next")?,
+            },
+            opcode::CAUSES => Reply::Causes {
+                next: reader.u64("next")?,
+                causes: reader.list("causes", CauseInfo::LEAST_BYTES, PAGE, CauseInfo::read)?,
+            },
+            opcode::SESSIONS => Reply::Sessions {
+                more: reader.bool("more")?,
+                sessions: reader.list("sessions", SessionInfo::LEAST_BYTES, PAGE, SessionInfo::read)?,
+            },
+            opcode::CONSUMERS => Reply::Consumers(ConsumersInfo::read(reader)?),
             other => return Err(Malformed::new("frame.opcode", format!("{other:#04x} is not a reply"))),
         })
     }
-}
-
-fn read_peeked(reader: &mut Reader) -> Read<Peeked> {
-    let state = if reader.bool("state")? { PeekState::Locked } else { PeekState::Ready };
-    Ok(Peeked { state, message: Delivered::read(reader)? })
 }
 
 impl Welcome {
@@ -264,59 +317,6 @@ fn read_runs<T: PartialEq>(
         }
     }
     Ok(runs)
-}
-
-impl Delivered {
-    fn put(&self, out: &mut BytesMut) {
-        put_delivered(out, self.sequence, self.attempts, &self.record);
-    }
-
-    fn read(reader: &mut Reader) -> Read<Self> {
-        Ok(Delivered {
-            sequence: reader.u64("sequence")?,
-            attempts: reader.u32("attempts")?,
-            record: reader.blob("record")?,
-        })
-    }
-}
-
-/// Writes one message of a delivery.
-pub fn put_delivered(out: &mut BytesMut, sequence: u64, attempts: u32, record: &[u8]) {
-    out.put_u64(sequence);
-    out.put_u32(attempts);
-    wire::put_blob(out, record);
-}
-
-/// Writes what stands in front of a delivery's messages. `messages` calls to [`put_delivered`] must follow.
-pub fn put_delivery_head(
-    out: &mut BytesMut,
-    handle: u32,
-    token: LockToken,
-    locked_until_ms: u64,
-    messages: usize,
-) {
-    out.put_u32(handle);
-    token.put(out);
-    out.put_u64(locked_until_ms);
-    wire::put_count(out, messages);
-}
-
-impl Delivery {
-    fn put(&self, out: &mut BytesMut) {
-        put_delivery_head(out, self.handle, self.token, self.locked_until_ms, self.messages.len());
-        for message in &self.messages {
-            message.put(out);
-        }
-    }
-
-    fn read(reader: &mut Reader) -> Read<Self> {
-        Ok(Delivery {
-            handle: reader.u32("handle")?,
-            token: LockToken::read(reader)?,
-            locked_until_ms: reader.u64("locked_until_ms")?,
-            messages: reader.list("messages", DELIVERED_BYTES, limits::DELIVERY_MESSAGES, Delivered::read)?,
-        })
-    }
 }
 
 impl StatusInfo {

@@ -1,12 +1,16 @@
 //! What the broker answers and sends by itself. One variant a frame.
 
+mod delivery;
 mod layout;
+mod peeked;
+mod queue;
 
-pub use layout::{put_delivered, put_delivery_head};
+pub use delivery::{Delivered, Delivery, put_delivered, put_delivery_head};
+pub use peeked::{PeekState, Peeked};
+pub use queue::{CauseInfo, ConsumerInfo, ConsumersInfo, SessionInfo};
 
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
-use crate::token::LockToken;
 use bytes::Bytes;
 
 /// The answer to a hello.
@@ -57,48 +61,6 @@ pub enum Settled {
     Refused(Refusal),
 }
 
-/// A message of a delivery.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delivered {
-    /// Its number in the queue.
-    pub sequence: u64,
-    /// Deliveries of it before this one that failed.
-    pub attempts: u32,
-    /// The [`crate::message::Record`].
-    pub record: Bytes,
-}
-
-/// Messages for a receiver, under one lease.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Delivery {
-    /// The receiver.
-    pub handle: u32,
-    /// The lock of the first message; the next ones hold the next places. Lease 0: received and deleted, no lock.
-    pub token: LockToken,
-    /// UTC milliseconds until when the locks hold.
-    pub locked_until_ms: u64,
-    /// The messages.
-    pub messages: Vec<Delivered>,
-}
-
-/// The state of a message that was peeked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeekState {
-    /// Waits to be delivered.
-    Ready,
-    /// A consumer holds it.
-    Locked,
-}
-
-/// A message that was peeked at.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Peeked {
-    /// Ready or locked.
-    pub state: PeekState,
-    /// The message.
-    pub message: Delivered,
-}
-
 /// How the broker is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StatusInfo {
@@ -147,6 +109,10 @@ pub enum Reply {
         max_message_bytes: u64,
         /// The lock's duration; 0 for a sender.
         lock_duration_ms: u64,
+        /// The session that was locked; empty for none.
+        session_id: String,
+        /// UTC milliseconds until when the session's lock holds; 0 without one.
+        locked_until_ms: u64,
     },
     /// What became of the messages.
     Published(Runs<Published>),
@@ -168,6 +134,18 @@ pub enum Reply {
         /// Why.
         refusal: Refusal,
     },
+    /// The session's lock holds longer.
+    SessionRenewed {
+        /// UTC milliseconds until when.
+        locked_until_ms: u64,
+    },
+    /// The state of a session.
+    SessionState {
+        /// Opaque bytes; `None` when it was never set, or cleared.
+        state: Option<Bytes>,
+        /// When it was set or cleared last, UTC milliseconds; 0 when it never was.
+        changed_ms: u64,
+    },
     /// One entity.
     Entity(Box<EntityInfo>),
     /// A page of a listing.
@@ -178,9 +156,37 @@ pub enum Reply {
         more: bool,
     },
     /// Messages that were peeked at.
-    Peeked(Vec<Peeked>),
-    /// So many messages were removed.
-    Purged(u64),
+    Peeked {
+        /// In the order of their numbers.
+        messages: Vec<Peeked>,
+        /// The number to go on from; 0: that was all.
+        next: u64,
+    },
+    /// What a bulk request did.
+    Worked {
+        /// Messages removed or moved.
+        done: u64,
+        /// Messages looked at.
+        examined: u64,
+        /// The number to go on from; 0: all done.
+        next: u64,
+    },
+    /// Why dead letters are there.
+    Causes {
+        /// One entry for each cause.
+        causes: Vec<CauseInfo>,
+        /// The number to go on from; 0: that was all.
+        next: u64,
+    },
+    /// A page of a queue's sessions.
+    Sessions {
+        /// In the order of their ids.
+        sessions: Vec<SessionInfo>,
+        /// Whether there are more behind the last one.
+        more: bool,
+    },
+    /// Who receives from a queue.
+    Consumers(ConsumersInfo),
     /// How the broker is.
     Status(StatusInfo),
 }
@@ -199,9 +205,14 @@ pub mod opcode {
     pub const DRAINED: u8 = 0xa1;
     pub const SETTLED: u8 = 0xa2;
     pub const RECEIVER_CLOSED: u8 = 0xa3;
+    pub const SESSION_RENEWED: u8 = 0xa4;
+    pub const SESSION_STATE: u8 = 0xa5;
     pub const ENTITY: u8 = 0xb0;
     pub const ENTITIES: u8 = 0xb1;
     pub const PEEKED: u8 = 0xc0;
-    pub const PURGED: u8 = 0xc1;
+    pub const WORKED: u8 = 0xc1;
+    pub const CAUSES: u8 = 0xc2;
+    pub const SESSIONS: u8 = 0xc3;
+    pub const CONSUMERS: u8 = 0xc4;
     pub const STATUS: u8 = 0xd0;
 }

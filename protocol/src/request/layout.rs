@@ -1,14 +1,12 @@
 //! How requests are laid out in bytes.
 
-use super::{
-    Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, SettleItem, Settlement, Stamp, opcode,
-};
+use super::selection::{put_sequences, read_sequences};
+use super::settle::read_settle_items;
+use super::{Flow, Hello, Listing, OpenReceiver, Request, ScheduledAction, Selection, Stamp, States, opcode};
 use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
-use crate::token::LockToken;
-use crate::value::{put_properties, read_properties};
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
@@ -47,10 +45,15 @@ impl Request {
             Request::OpenSender { .. } => opcode::OPEN_SENDER,
             Request::CloseSender { .. } => opcode::CLOSE_SENDER,
             Request::Publish { .. } => opcode::PUBLISH,
+            Request::Scheduled { .. } => opcode::SCHEDULED,
             Request::OpenReceiver(_) => opcode::OPEN_RECEIVER,
             Request::Flow(_) => opcode::FLOW,
             Request::Settle { .. } => opcode::SETTLE,
             Request::CloseReceiver { .. } => opcode::CLOSE_RECEIVER,
+            Request::RenewSession { .. } => opcode::RENEW_SESSION,
+            Request::GetSessionState { .. } => opcode::GET_SESSION_STATE,
+            Request::SetSessionState { .. } => opcode::SET_SESSION_STATE,
+            Request::ReceiveDeferred { .. } => opcode::RECEIVE_DEFERRED,
             Request::Create { .. } => opcode::CREATE,
             Request::Update { .. } => opcode::UPDATE,
             Request::Delete { .. } => opcode::DELETE,
@@ -60,6 +63,10 @@ impl Request {
             Request::DeleteRule { .. } => opcode::DELETE_RULE,
             Request::Peek { .. } => opcode::PEEK,
             Request::Purge { .. } => opcode::PURGE,
+            Request::Redrive { .. } => opcode::REDRIVE,
+            Request::Causes { .. } => opcode::CAUSES,
+            Request::ListSessions { .. } => opcode::LIST_SESSIONS,
+            Request::Consumers { .. } => opcode::CONSUMERS,
             Request::Status => opcode::STATUS,
         }
     }
@@ -75,7 +82,10 @@ impl Request {
         match self {
             Request::Hello(hello) => hello.put(out),
             Request::Ping | Request::Goodbye | Request::Status => {}
-            Request::CloseSender { handle } | Request::CloseReceiver { handle } => out.put_u32(*handle),
+            Request::CloseSender { handle }
+            | Request::CloseReceiver { handle }
+            | Request::RenewSession { handle }
+            | Request::GetSessionState { handle } => out.put_u32(*handle),
             Request::OpenSender { handle, address } => {
                 out.put_u32(*handle);
                 wire::put_text(out, address);
@@ -86,25 +96,26 @@ impl Request {
                 wire::put_list(out, messages, |out, message| wire::put_blob(out, message));
             }
             Request::OpenReceiver(open) => open.put(out),
-            Request::Flow(flow) => {
-                out.put_u32(flow.handle);
-                out.put_u64(flow.delivered);
-                out.put_u32(flow.credit);
-                out.put_u8(u8::from(flow.drain));
-            }
+            Request::Flow(flow) => flow.put(out),
             Request::Settle { stamp, items } => {
                 stamp.put(out);
                 wire::put_list(out, items, |out, item| item.put(out));
             }
-            Request::List(listing) => listing.put(out),
-            Request::Peek { address, from, limit } => {
-                wire::put_text(out, address);
-                out.put_u64(*from);
-                out.put_u32(*limit);
+            Request::SetSessionState { stamp, handle, state } => {
+                stamp.put(out);
+                out.put_u32(*handle);
+                wire::put_optional_blob(out, state.as_ref());
             }
-            Request::Purge { stamp, address } => {
+            Request::ReceiveDeferred { handle, stamp, sequences } => {
+                out.put_u32(*handle);
+                stamp.put(out);
+                put_sequences(out, sequences);
+            }
+            Request::Scheduled { stamp, address, action, sequences } => {
                 stamp.put(out);
                 wire::put_text(out, address);
+                action.put(out);
+                put_sequences(out, sequences);
             }
             _ => self.put_entity_fields(out),
         }
@@ -140,6 +151,34 @@ impl Request {
                 wire::put_text(out, subscription);
                 wire::put_text(out, rule);
             }
+            Request::List(listing) => listing.put(out),
+            _ => self.put_content_fields(out),
+        }
+    }
+
+    fn put_content_fields(&self, out: &mut BytesMut) {
+        match self {
+            Request::Peek { address, from, limit, states, filter } => {
+                put_page(out, address, *from, *limit);
+                states.put(out);
+                wire::put_text(out, filter);
+            }
+            Request::Purge { stamp, address, selection, from, to, limit } => {
+                stamp.put(out);
+                put_bulk(out, address, selection, (*from, *to), *limit);
+            }
+            Request::Redrive { stamp, address, selection, from, to, limit, dry_run } => {
+                stamp.put(out);
+                put_bulk(out, address, selection, (*from, *to), *limit);
+                out.put_u8(u8::from(*dry_run));
+            }
+            Request::Causes { address, from, limit } => put_page(out, address, *from, *limit),
+            Request::ListSessions { address, after, limit } => {
+                wire::put_text(out, address);
+                wire::put_text(out, after);
+                out.put_u32(*limit);
+            }
+            Request::Consumers { address } => wire::put_text(out, address),
             _ => {}
         }
     }
@@ -177,22 +216,29 @@ impl Request {
                     .list("messages", 4, limits::BATCH_MESSAGES, |reader| reader.blob("message"))?,
             },
             opcode::OPEN_RECEIVER => Request::OpenReceiver(OpenReceiver::read(reader)?),
-            opcode::FLOW => Request::Flow(Flow {
-                handle: reader.u32("handle")?,
-                delivered: reader.u64("delivered")?,
-                credit: reader.u32("credit")?,
-                drain: reader.bool("drain")?,
-            }),
+            opcode::FLOW => Request::Flow(Flow::read(reader)?),
             opcode::SETTLE => {
                 Request::Settle { stamp: Stamp::read(reader)?, items: read_settle_items(reader)? }
             }
             opcode::CLOSE_RECEIVER => Request::CloseReceiver { handle: reader.u32("handle")? },
-            opcode::PEEK => Request::Peek {
-                address: reader.text("address")?,
-                from: reader.u64("from")?,
-                limit: reader.u32("limit")?,
+            opcode::RENEW_SESSION => Request::RenewSession { handle: reader.u32("handle")? },
+            opcode::GET_SESSION_STATE => Request::GetSessionState { handle: reader.u32("handle")? },
+            opcode::SET_SESSION_STATE => Request::SetSessionState {
+                stamp: Stamp::read(reader)?,
+                handle: reader.u32("handle")?,
+                state: reader.optional_blob("state")?,
             },
-            opcode::PURGE => Request::Purge { stamp: Stamp::read(reader)?, address: reader.text("address")? },
+            opcode::RECEIVE_DEFERRED => Request::ReceiveDeferred {
+                handle: reader.u32("handle")?,
+                stamp: Stamp::read(reader)?,
+                sequences: read_sequences(reader)?,
+            },
+            opcode::SCHEDULED => Request::Scheduled {
+                stamp: Stamp::read(reader)?,
+                address: reader.text("address")?,
+                action: ScheduledAction::read(reader)?,
+                sequences: read_sequences(reader)?,
+            },
             _ => return Self::read_entity_fields(frame.opcode, reader),
         })
     }
@@ -225,8 +271,82 @@ impl Request {
                 subscription: reader.text("subscription")?,
                 rule: reader.text("rule")?,
             },
+            _ => return Self::read_content_fields(code, reader),
+        })
+    }
+
+    fn read_content_fields(code: u8, reader: &mut Reader) -> Read<Self> {
+        Ok(match code {
+            opcode::PEEK => Request::Peek {
+                address: reader.text("address")?,
+                from: reader.u64("from")?,
+                limit: reader.u32("limit")?,
+                states: States::read(reader)?,
+                filter: reader.text("filter")?,
+            },
+            opcode::PURGE => Request::Purge {
+                stamp: Stamp::read(reader)?,
+                address: reader.text("address")?,
+                selection: Selection::read(reader)?,
+                from: reader.u64("from")?,
+                to: reader.u64("to")?,
+                limit: reader.u32("limit")?,
+            },
+            opcode::REDRIVE => Request::Redrive {
+                stamp: Stamp::read(reader)?,
+                address: reader.text("address")?,
+                selection: Selection::read(reader)?,
+                from: reader.u64("from")?,
+                to: reader.u64("to")?,
+                limit: reader.u32("limit")?,
+                dry_run: reader.bool("dry_run")?,
+            },
+            opcode::CAUSES => Request::Causes {
+                address: reader.text("address")?,
+                from: reader.u64("from")?,
+                limit: reader.u32("limit")?,
+            },
+            opcode::LIST_SESSIONS => Request::ListSessions {
+                address: reader.text("address")?,
+                after: reader.text("after")?,
+                limit: reader.u32("limit")?,
+            },
+            opcode::CONSUMERS => Request::Consumers { address: reader.text("address")? },
             other => return Err(Malformed::new("frame.opcode", format!("{other:#04x} is not a request"))),
         })
+    }
+}
+
+/// Writes where a page starts and how long it may be.
+fn put_page(out: &mut BytesMut, address: &str, from: u64, limit: u32) {
+    wire::put_text(out, address);
+    out.put_u64(from);
+    out.put_u32(limit);
+}
+
+/// Writes what a bulk request is about; `range` is its first number and the one to stop before.
+fn put_bulk(out: &mut BytesMut, address: &str, selection: &Selection, range: (u64, u64), limit: u32) {
+    wire::put_text(out, address);
+    selection.put(out);
+    out.put_u64(range.0);
+    out.put_u64(range.1);
+    out.put_u32(limit);
+}
+
+impl ScheduledAction {
+    fn put(self, out: &mut BytesMut) {
+        out.put_u8(match self {
+            ScheduledAction::Cancel => 0,
+            ScheduledAction::DeliverNow => 1,
+        });
+    }
+
+    fn read(reader: &mut Reader) -> Read<Self> {
+        match reader.u8("action")? {
+            0 => Ok(ScheduledAction::Cancel),
+            1 => Ok(ScheduledAction::DeliverNow),
+            other => Err(Malformed::new("action", format!("found {other}, actions are 0 and 1"))),
+        }
     }
 }
 
@@ -256,35 +376,6 @@ impl Hello {
     }
 }
 
-impl OpenReceiver {
-    fn put(&self, out: &mut BytesMut) {
-        out.put_u32(self.handle);
-        wire::put_text(out, &self.address);
-        out.put_u8(match self.mode {
-            ReceiveMode::PeekLock => 0,
-            ReceiveMode::ReceiveAndDelete => 1,
-        });
-        out.put_u64(self.lock_duration_ms);
-        out.put_u8(u8::from(self.release_on_disconnect));
-        wire::put_list(out, &self.held, |out, lease| out.put_u64(*lease));
-    }
-
-    fn read(reader: &mut Reader) -> Read<Self> {
-        Ok(OpenReceiver {
-            handle: reader.u32("handle")?,
-            address: reader.text("address")?,
-            mode: match reader.u8("mode")? {
-                0 => ReceiveMode::PeekLock,
-                1 => ReceiveMode::ReceiveAndDelete,
-                other => return Err(Malformed::new("mode", format!("found {other}, modes are 0 and 1"))),
-            },
-            lock_duration_ms: reader.u64("lock_duration_ms")?,
-            release_on_disconnect: reader.bool("release_on_disconnect")?,
-            held: reader.list("held", 8, limits::CREDIT as usize, |reader| reader.u64("held"))?,
-        })
-    }
-}
-
 impl Listing {
     const ANY_KIND: u8 = 255;
 
@@ -306,81 +397,5 @@ impl Listing {
             after: reader.text("after")?,
             limit: reader.u32("limit")?,
         })
-    }
-}
-
-fn read_settle_items(reader: &mut Reader) -> Read<Vec<SettleItem>> {
-    let items = reader.list("items", 19, limits::BATCH_MESSAGES, SettleItem::read)?;
-    let tokens: usize = items.iter().map(|item| usize::from(item.run)).sum();
-    if tokens > limits::BATCH_MESSAGES {
-        let most = limits::BATCH_MESSAGES;
-        return Err(Malformed::new(
-            "items",
-            format!("settle {tokens} messages in all, at most {most} are allowed"),
-        ));
-    }
-    Ok(items)
-}
-
-impl SettleItem {
-    fn put(&self, out: &mut BytesMut) {
-        self.token.put(out);
-        out.put_u16(self.run);
-        match &self.settlement {
-            Settlement::Complete => out.put_u8(0),
-            Settlement::Abandon { delay_ms, properties } => {
-                out.put_u8(1);
-                out.put_u64(*delay_ms);
-                put_properties(out, properties);
-            }
-            Settlement::DeadLetter { reason, description, properties } => {
-                out.put_u8(2);
-                wire::put_text(out, reason);
-                wire::put_text(out, description);
-                put_properties(out, properties);
-            }
-            Settlement::Defer { properties } => {
-                out.put_u8(3);
-                put_properties(out, properties);
-            }
-            Settlement::Release => out.put_u8(4),
-            Settlement::Renew { duration_ms } => {
-                out.put_u8(5);
-                out.put_u64(*duration_ms);
-            }
-        }
-    }
-
-    fn read(reader: &mut Reader) -> Read<Self> {
-        let token = LockToken::read(reader)?;
-        let run = reader.u16("run")?;
-        if run == 0 {
-            return Err(Malformed::new("run", "is 0, a settlement is of at least one message"));
-        }
-        if u32::from(token.place) + u32::from(run) > u32::from(u16::MAX) + 1 {
-            return Err(Malformed::new(
-                "run",
-                format!("of {run} from place {} goes past the last place", token.place),
-            ));
-        }
-        let settlement = match reader.u8("settlement")? {
-            0 => Settlement::Complete,
-            1 => Settlement::Abandon {
-                delay_ms: reader.u64("delay_ms")?,
-                properties: read_properties(reader)?,
-            },
-            2 => Settlement::DeadLetter {
-                reason: reader.text("reason")?,
-                description: reader.text("description")?,
-                properties: read_properties(reader)?,
-            },
-            3 => Settlement::Defer { properties: read_properties(reader)? },
-            4 => Settlement::Release,
-            5 => Settlement::Renew { duration_ms: reader.u64("duration_ms")? },
-            other => {
-                return Err(Malformed::new("settlement", format!("found {other}, settlements are 0 to 5")));
-            }
-        };
-        Ok(SettleItem { token, run, settlement })
     }
 }

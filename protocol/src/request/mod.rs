@@ -1,11 +1,17 @@
 //! What a client asks for. One variant a frame; `docs/protocol.md` has the table of opcodes and layouts.
 
+mod check;
 mod layout;
+mod receiver;
+mod selection;
+mod settle;
+
+pub use receiver::{Flow, OpenReceiver, ReceiveMode, SessionWish};
+pub use selection::{Cause, Selection, States};
+pub use settle::{SettleItem, Settlement};
 
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
-use crate::token::LockToken;
-use crate::value::Value;
 use bytes::Bytes;
 
 /// The newest version of the protocol that this crate speaks.
@@ -43,92 +49,6 @@ impl std::fmt::Debug for Hello {
     }
 }
 
-/// How a receiver gets its messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiveMode {
-    /// Locked until settled.
-    PeekLock,
-    /// Gone when handed to the connection.
-    ReceiveAndDelete,
-}
-
-/// Opens a receiver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenReceiver {
-    /// The receiver's number on this connection, chosen by the client.
-    pub handle: u32,
-    /// The queue, subscription or dead-letter queue.
-    pub address: String,
-    /// Peek-lock or receive-and-delete.
-    pub mode: ReceiveMode,
-    /// The lock's duration, or 0 for the entity's own.
-    pub lock_duration_ms: u64,
-    /// Whether locks are let go when the connection dies, instead of running out.
-    pub release_on_disconnect: bool,
-    /// Leases of this client and handle that it still holds messages of. The broker lets go of its other ones: their
-    /// deliveries never arrived.
-    pub held: Vec<u64>,
-}
-
-/// Grants credit to a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow {
-    /// The receiver.
-    pub handle: u32,
-    /// Messages the client has got on this receiver since it was opened.
-    pub delivered: u64,
-    /// Messages it can take beyond these; 0 means none.
-    pub credit: u32,
-    /// Give what is ready, take the rest of the credit back, and answer `Drained`.
-    pub drain: bool,
-}
-
-/// What to do with a locked message.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Settlement {
-    /// It is done with.
-    Complete,
-    /// Back to its place, one attempt more.
-    Abandon {
-        /// Milliseconds before it is delivered again.
-        delay_ms: u64,
-        /// Properties to change.
-        properties: Vec<(String, Value)>,
-    },
-    /// To the dead-letter queue.
-    DeadLetter {
-        /// A name for the cause.
-        reason: String,
-        /// Details for a person.
-        description: String,
-        /// Properties to change.
-        properties: Vec<(String, Value)>,
-    },
-    /// Set aside, to be received by its sequence number.
-    Defer {
-        /// Properties to change.
-        properties: Vec<(String, Value)>,
-    },
-    /// Back to its place, and the attempt does not count.
-    Release,
-    /// Keep the lock longer.
-    Renew {
-        /// From now, in milliseconds; 0 for the receiver's own duration.
-        duration_ms: u64,
-    },
-}
-
-/// One settlement of a run of neighbouring messages of one delivery.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SettleItem {
-    /// The lock of the first message.
-    pub token: LockToken,
-    /// How many messages, by place in the delivery, starting with the token's; at least 1.
-    pub run: u16,
-    /// What to do with them.
-    pub settlement: Settlement,
-}
-
 /// Which entities a listing is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listing {
@@ -138,8 +58,17 @@ pub struct Listing {
     pub prefix: String,
     /// Only names behind this one in order; empty for all.
     pub after: String,
-    /// Entities in the answer, at most [`limits::LISTING_ENTRIES`]; 0 for that many.
+    /// Entities in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
     pub limit: u32,
+}
+
+/// What to do with scheduled messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduledAction {
+    /// Remove them.
+    Cancel,
+    /// Enqueue them now instead of when they are due.
+    DeliverNow,
 }
 
 /// A request.
@@ -174,6 +103,17 @@ pub enum Request {
         /// The messages as [`crate::message`] lays them out.
         messages: Vec<Bytes>,
     },
+    /// Acts on messages that wait for their time to be enqueued.
+    Scheduled {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The queue or topic that the messages were sent to.
+        address: String,
+        /// What to do with them.
+        action: ScheduledAction,
+        /// The numbers they got when they were accepted.
+        sequences: Vec<u64>,
+    },
     /// Opens a receiver.
     OpenReceiver(OpenReceiver),
     /// Grants credit.
@@ -189,6 +129,34 @@ pub enum Request {
     CloseReceiver {
         /// The receiver.
         handle: u32,
+    },
+    /// Keeps the lock of a receiver's session longer, by the lock's own duration. Harmless to repeat.
+    RenewSession {
+        /// The receiver that holds the lock.
+        handle: u32,
+    },
+    /// Asks for the state of a session.
+    GetSessionState {
+        /// The receiver that holds the session's lock.
+        handle: u32,
+    },
+    /// Sets or clears the state of a session.
+    SetSessionState {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The receiver that holds the session's lock.
+        handle: u32,
+        /// Opaque bytes, at most [`crate::limits::SESSION_STATE_BYTES`]; `None` clears.
+        state: Option<Bytes>,
+    },
+    /// Locks deferred messages for a receiver, without credit. They come in a delivery before the answer.
+    ReceiveDeferred {
+        /// The receiver.
+        handle: u32,
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The messages' numbers.
+        sequences: Vec<u64>,
     },
     /// Creates an entity.
     Create {
@@ -252,14 +220,66 @@ pub enum Request {
         address: String,
         /// The first sequence number to look at.
         from: u64,
-        /// Messages in the answer, at most [`limits::LISTING_ENTRIES`]; 0 for that many.
+        /// Messages in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
         limit: u32,
+        /// Only messages in these states.
+        states: States,
+        /// Only messages that this SQL filter lets through; empty for none.
+        filter: String,
     },
-    /// Removes all messages that nobody holds.
+    /// Removes messages that nobody holds.
     Purge {
         /// Makes the request repeatable.
         stamp: Stamp,
         /// The queue.
+        address: String,
+        /// Which of the messages examined are removed.
+        selection: Selection,
+        /// The first sequence number to examine.
+        from: u64,
+        /// The number to stop before; 0 for no end.
+        to: u64,
+        /// Messages to examine at most; 0 for the broker's own bound.
+        limit: u32,
+    },
+    /// Moves dead letters back to where they failed.
+    Redrive {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The dead-letter queue.
+        address: String,
+        /// Which of the messages examined are moved.
+        selection: Selection,
+        /// The first sequence number to examine.
+        from: u64,
+        /// The number to stop before; 0 for no end.
+        to: u64,
+        /// Messages to examine at most; 0 for the broker's own bound.
+        limit: u32,
+        /// Count what would be moved, and move nothing.
+        dry_run: bool,
+    },
+    /// Groups dead letters by why they are there.
+    Causes {
+        /// The dead-letter queue.
+        address: String,
+        /// The first sequence number to examine.
+        from: u64,
+        /// Messages to examine at most; 0 for the broker's own bound.
+        limit: u32,
+    },
+    /// Asks for the sessions of a queue.
+    ListSessions {
+        /// The queue or subscription.
+        address: String,
+        /// Only ids behind this one in order; empty for all.
+        after: String,
+        /// Sessions in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
+        limit: u32,
+    },
+    /// Asks who receives from a queue, and how its capacity is used.
+    Consumers {
+        /// The queue, subscription or dead-letter queue.
         address: String,
     },
     /// Asks how the broker is.
@@ -275,10 +295,15 @@ pub mod opcode {
     pub const OPEN_SENDER: u8 = 0x10;
     pub const PUBLISH: u8 = 0x11;
     pub const CLOSE_SENDER: u8 = 0x12;
+    pub const SCHEDULED: u8 = 0x13;
     pub const OPEN_RECEIVER: u8 = 0x20;
     pub const FLOW: u8 = 0x21;
     pub const SETTLE: u8 = 0x22;
     pub const CLOSE_RECEIVER: u8 = 0x23;
+    pub const RENEW_SESSION: u8 = 0x24;
+    pub const GET_SESSION_STATE: u8 = 0x25;
+    pub const SET_SESSION_STATE: u8 = 0x26;
+    pub const RECEIVE_DEFERRED: u8 = 0x27;
     pub const CREATE: u8 = 0x30;
     pub const UPDATE: u8 = 0x31;
     pub const DELETE: u8 = 0x32;
@@ -288,5 +313,9 @@ pub mod opcode {
     pub const DELETE_RULE: u8 = 0x36;
     pub const PEEK: u8 = 0x40;
     pub const PURGE: u8 = 0x41;
+    pub const REDRIVE: u8 = 0x42;
+    pub const CAUSES: u8 = 0x43;
+    pub const LIST_SESSIONS: u8 = 0x44;
+    pub const CONSUMERS: u8 = 0x45;
     pub const STATUS: u8 = 0x50;
 }

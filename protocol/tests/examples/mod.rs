@@ -10,10 +10,12 @@ use postrider_protocol::options::{
     EntityKind, FAIR_KEY, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options, RETRY,
 };
 use postrider_protocol::reply::{
-    Delivered, Delivery, PeekState, Peeked, Published, Reply, Settled, StatusInfo, Welcome,
+    CauseInfo, ConsumerInfo, ConsumersInfo, Delivered, Delivery, PeekState, Peeked, Published, Reply,
+    SessionInfo, Settled, StatusInfo, Welcome,
 };
 use postrider_protocol::request::{
-    Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, SettleItem, Settlement, Stamp,
+    Cause, Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, ScheduledAction, Selection, SessionWish,
+    SettleItem, Settlement, Stamp, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::token::LockToken;
@@ -170,6 +172,12 @@ pub fn requests() -> Vec<Request> {
         Request::OpenSender { handle: 1, address: "order-events".into() },
         publish(),
         Request::CloseSender { handle: 1 },
+        Request::Scheduled {
+            stamp: STAMP,
+            address: "order-events".into(),
+            action: ScheduledAction::Cancel,
+            sequences: vec![60, 61],
+        },
         Request::OpenReceiver(OpenReceiver {
             handle: 2,
             address: "email-queue/$dead-letter".into(),
@@ -177,10 +185,17 @@ pub fn requests() -> Vec<Request> {
             lock_duration_ms: 20_000,
             release_on_disconnect: true,
             held: vec![40, 42],
+            weight: 3,
+            session: SessionWish::Named("customer-7".into()),
+            wait_ms: 15_000,
         }),
         Request::Flow(Flow { handle: 2, delivered: 100, credit: 500, drain: false }),
         settle(),
         Request::CloseReceiver { handle: 2 },
+        Request::RenewSession { handle: 2 },
+        Request::GetSessionState { handle: 2 },
+        Request::SetSessionState { stamp: STAMP, handle: 2, state: Some(Bytes::from_static(b"step 2")) },
+        Request::ReceiveDeferred { handle: 2, stamp: STAMP, sequences: vec![70, 71] },
         Request::Create {
             stamp: STAMP,
             name: subscription.clone(),
@@ -203,8 +218,33 @@ pub fn requests() -> Vec<Request> {
             rule: rules().remove(2),
         },
         Request::DeleteRule { stamp: STAMP, subscription, rule: "urgent".into() },
-        Request::Peek { address: "email-queue".into(), from: 17, limit: 100 },
-        Request::Purge { stamp: STAMP, address: "email-queue".into() },
+        Request::Peek {
+            address: "email-queue".into(),
+            from: 17,
+            limit: 100,
+            states: States::of(&[PeekState::Ready, PeekState::Delayed]),
+            filter: "total > 10".into(),
+        },
+        Request::Purge {
+            stamp: STAMP,
+            address: "email-queue".into(),
+            selection: Selection::default(),
+            from: 17,
+            to: 1_017,
+            limit: 100,
+        },
+        Request::Redrive {
+            stamp: STAMP,
+            address: "email-queue/$dead-letter".into(),
+            selection: selection(),
+            from: 18,
+            to: 1_018,
+            limit: 101,
+            dry_run: true,
+        },
+        Request::Causes { address: "email-queue/$dead-letter".into(), from: 19, limit: 102 },
+        Request::ListSessions { address: "email-queue".into(), after: "customer-6".into(), limit: 103 },
+        Request::Consumers { address: "email-queue".into() },
         Request::Status,
         Request::Publish {
             handle: 1,
@@ -221,8 +261,48 @@ pub fn requests() -> Vec<Request> {
             lock_duration_ms: 0,
             release_on_disconnect: false,
             held: vec![],
+            weight: 0,
+            session: SessionWish::Next,
+            wait_ms: 0,
         }),
+        Request::OpenReceiver(OpenReceiver { handle: 4, address: "q".into(), ..OpenReceiver::default() }),
+        Request::SetSessionState { stamp: STAMP, handle: 2, state: None },
+        Request::Scheduled {
+            stamp: STAMP,
+            address: "q".into(),
+            action: ScheduledAction::DeliverNow,
+            sequences: vec![62],
+        },
     ]
+}
+
+fn cause() -> Cause {
+    Cause { reason: "Timeout".into(), description: "no answer after # ms".into() }
+}
+
+/// A selection with everything set.
+pub fn selection() -> Selection {
+    Selection {
+        states: States::of(&[PeekState::Locked, PeekState::Scheduled, PeekState::Deferred]),
+        filter: "sys.Subject = 'OrderCreated'".into(),
+        before_ms: 1_700_000_000_000,
+        cause: Some(cause()),
+        sequences: vec![80, 81],
+    }
+}
+
+fn consumers() -> ConsumersInfo {
+    let consumer = ConsumerInfo {
+        client: 5,
+        handle: 6,
+        weight: 7,
+        credit: 8,
+        messages: 9,
+        units: 10,
+        delivered: 11,
+        latency_ms: 12,
+    };
+    ConsumersInfo { capacity_units: 1, in_use: 2, waiting: 3, refilled: 4, consumers: vec![consumer; 2] }
 }
 
 pub fn refusal() -> Refusal {
@@ -293,7 +373,12 @@ pub fn replies() -> Vec<Reply> {
         Reply::Goodbye(Refusal::new(ErrorCode::Unavailable, "the broker stops")),
         Reply::Done,
         Reply::Refused(refusal()),
-        Reply::Opened { max_message_bytes: 1_048_576, lock_duration_ms: 60_000 },
+        Reply::Opened {
+            max_message_bytes: 1_048_576,
+            lock_duration_ms: 60_000,
+            session_id: "customer-7".into(),
+            locked_until_ms: 1_700_000_060_000,
+        },
         published(),
         delivery(),
         Reply::Drained { handle: 2, delivered: 101 },
@@ -303,13 +388,45 @@ pub fn replies() -> Vec<Reply> {
             (2, Settled::Refused(Refusal::new(ErrorCode::LockLost, "ran out"))),
         ]),
         Reply::ReceiverClosed { handle: 2, refusal: Refusal::not_found("email-queue") },
+        Reply::SessionRenewed { locked_until_ms: 1_700_000_090_000 },
+        Reply::SessionState { state: Some(Bytes::from_static(b"step 2")), changed_ms: 1_700_000_000_000 },
         Reply::Entity(Box::new(info())),
         Reply::Entities { entities: vec![info(), info()], more: true },
-        Reply::Peeked(vec![
-            Peeked { state: PeekState::Ready, message: delivered(&dead_record()) },
-            Peeked { state: PeekState::Locked, message: delivered(&plain_record()) },
-        ]),
-        Reply::Purged(1_000),
+        Reply::Peeked {
+            messages: vec![
+                Peeked { state: PeekState::Ready, until_ms: 0, message: delivered(&dead_record()) },
+                Peeked { state: PeekState::Locked, until_ms: 1, message: delivered(&plain_record()) },
+                Peeked { state: PeekState::Scheduled, until_ms: 2, message: delivered(&plain_record()) },
+                Peeked { state: PeekState::Deferred, until_ms: 0, message: delivered(&plain_record()) },
+                Peeked { state: PeekState::Delayed, until_ms: 3, message: delivered(&plain_record()) },
+            ],
+            next: 13,
+        },
+        Reply::Worked { done: 1_000, examined: 1_200, next: 1_217 },
+        Reply::Causes {
+            causes: vec![CauseInfo {
+                cause: cause(),
+                messages: 1,
+                redriven: 2,
+                first_ms: 3,
+                last_ms: 4,
+                sample: 5,
+            }],
+            next: 6,
+        },
+        Reply::Sessions {
+            sessions: vec![SessionInfo {
+                id: "customer-7".into(),
+                messages: 1,
+                owner: 2,
+                locked_until_ms: 3,
+                oldest_ms: 4,
+                state_bytes: 5,
+                state_changed_ms: 6,
+            }],
+            more: true,
+        },
+        Reply::Consumers(consumers()),
         Reply::Status(StatusInfo {
             version: "0.1.0".into(),
             cluster: 1,
@@ -329,6 +446,7 @@ pub fn replies() -> Vec<Reply> {
             (1, Published::Duplicate(4)),
             (1, Published::Refused(refusal())),
         ]),
+        Reply::SessionState { state: None, changed_ms: 0 },
     ]
 }
 
@@ -341,10 +459,15 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::OpenSender { .. } => "OpenSender",
         Request::CloseSender { .. } => "CloseSender",
         Request::Publish { .. } => "Publish",
+        Request::Scheduled { .. } => "Scheduled",
         Request::OpenReceiver(_) => "OpenReceiver",
         Request::Flow(_) => "Flow",
         Request::Settle { .. } => "Settle",
         Request::CloseReceiver { .. } => "CloseReceiver",
+        Request::RenewSession { .. } => "RenewSession",
+        Request::GetSessionState { .. } => "GetSessionState",
+        Request::SetSessionState { .. } => "SetSessionState",
+        Request::ReceiveDeferred { .. } => "ReceiveDeferred",
         Request::Create { .. } => "Create",
         Request::Update { .. } => "Update",
         Request::Delete { .. } => "Delete",
@@ -354,6 +477,10 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::DeleteRule { .. } => "DeleteRule",
         Request::Peek { .. } => "Peek",
         Request::Purge { .. } => "Purge",
+        Request::Redrive { .. } => "Redrive",
+        Request::Causes { .. } => "Causes",
+        Request::ListSessions { .. } => "ListSessions",
+        Request::Consumers { .. } => "Consumers",
         Request::Status => "Status",
     }
 }
@@ -372,18 +499,23 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Drained { .. } => "Drained",
         Reply::Delivery(_) => "Delivery",
         Reply::ReceiverClosed { .. } => "ReceiverClosed",
+        Reply::SessionRenewed { .. } => "SessionRenewed",
+        Reply::SessionState { .. } => "SessionState",
         Reply::Entity(_) => "Entity",
         Reply::Entities { .. } => "Entities",
-        Reply::Peeked(_) => "Peeked",
-        Reply::Purged(_) => "Purged",
+        Reply::Peeked { .. } => "Peeked",
+        Reply::Worked { .. } => "Worked",
+        Reply::Causes { .. } => "Causes",
+        Reply::Sessions { .. } => "Sessions",
+        Reply::Consumers(_) => "Consumers",
         Reply::Status(_) => "Status",
     }
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 20;
+pub const REQUESTS: usize = 29;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 16;
+pub const REPLIES: usize = 21;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

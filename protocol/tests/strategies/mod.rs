@@ -9,10 +9,12 @@ use postrider_protocol::limits;
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
 use postrider_protocol::options::{Allowed, EntityKind, Options, TABLE, UNSET};
 use postrider_protocol::reply::{
-    Delivered, Delivery, PeekState, Peeked, Published, Reply, Runs, Settled, StatusInfo, Welcome,
+    CauseInfo, ConsumerInfo, ConsumersInfo, Delivered, Delivery, PeekState, Peeked, Published, Reply, Runs,
+    SessionInfo, Settled, StatusInfo, Welcome,
 };
 use postrider_protocol::request::{
-    Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, SettleItem, Settlement, Stamp,
+    Cause, Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, ScheduledAction, Selection, SessionWish,
+    SettleItem, Settlement, Stamp, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::token::LockToken;
@@ -199,16 +201,57 @@ fn hello() -> impl Strategy<Value = Hello> {
     )
 }
 
+fn session_wish() -> impl Strategy<Value = SessionWish> {
+    prop_oneof![Just(SessionWish::None), text().prop_map(SessionWish::Named), Just(SessionWish::Next)]
+}
+
 fn open_receiver() -> impl Strategy<Value = OpenReceiver> {
     let mode = select(vec![ReceiveMode::PeekLock, ReceiveMode::ReceiveAndDelete]);
-    (any::<u32>(), text(), mode, any::<u64>(), any::<bool>(), vec(any::<u64>(), 0..6)).prop_map(
-        |(handle, address, mode, lock_duration_ms, release_on_disconnect, held)| OpenReceiver {
-            handle,
+    let numbers = any::<(u32, u64, u32, u64)>();
+    (numbers, text(), mode, any::<bool>(), sequences(), session_wish()).prop_map(
+        |(
+            (handle, lock_duration_ms, weight, wait_ms),
             address,
             mode,
-            lock_duration_ms,
             release_on_disconnect,
             held,
+            session,
+        )| {
+            OpenReceiver {
+                handle,
+                address,
+                mode,
+                lock_duration_ms,
+                release_on_disconnect,
+                held,
+                weight,
+                session,
+                wait_ms,
+            }
+        },
+    )
+}
+
+fn sequences() -> impl Strategy<Value = Vec<u64>> {
+    vec(any::<u64>(), 0..6)
+}
+
+fn states() -> impl Strategy<Value = States> {
+    vec(select(PeekState::ALL.to_vec()), 0..4).prop_map(|states| States::of(&states))
+}
+
+fn cause() -> impl Strategy<Value = Cause> {
+    (text(), text()).prop_map(|(reason, description)| Cause { reason, description })
+}
+
+fn selection() -> impl Strategy<Value = Selection> {
+    (states(), text(), any::<u64>(), option::of(cause()), sequences()).prop_map(
+        |(states, filter, before_ms, cause, sequences)| Selection {
+            states,
+            filter,
+            before_ms,
+            cause,
+            sequences,
         },
     )
 }
@@ -274,11 +317,78 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
         (stamp(), text(), text())
             .prop_map(|(stamp, subscription, rule)| Request::DeleteRule { stamp, subscription, rule })
             .boxed(),
-        (text(), any::<u64>(), any::<u32>())
-            .prop_map(|(address, from, limit)| Request::Peek { address, from, limit })
-            .boxed(),
-        (stamp(), text()).prop_map(|(stamp, address)| Request::Purge { stamp, address }).boxed(),
         Just(Request::Status).boxed(),
+    ]
+    .into_iter()
+    .chain(session_requests())
+    .chain(content_requests())
+    .collect()
+}
+
+/// Requests about sessions, and about messages by their number.
+fn session_requests() -> Vec<BoxedStrategy<Request>> {
+    let action = select(vec![ScheduledAction::Cancel, ScheduledAction::DeliverNow]);
+    vec![
+        any::<u32>().prop_map(|handle| Request::RenewSession { handle }).boxed(),
+        any::<u32>().prop_map(|handle| Request::GetSessionState { handle }).boxed(),
+        (stamp(), any::<u32>(), option::of(bytes()))
+            .prop_map(|(stamp, handle, state)| Request::SetSessionState { stamp, handle, state })
+            .boxed(),
+        (any::<u32>(), stamp(), sequences())
+            .prop_map(|(handle, stamp, sequences)| Request::ReceiveDeferred { handle, stamp, sequences })
+            .boxed(),
+        (stamp(), text(), action, sequences())
+            .prop_map(|(stamp, address, action, sequences)| Request::Scheduled {
+                stamp,
+                address,
+                action,
+                sequences,
+            })
+            .boxed(),
+        (text(), text(), any::<u32>())
+            .prop_map(|(address, after, limit)| Request::ListSessions { address, after, limit })
+            .boxed(),
+        text().prop_map(|address| Request::Consumers { address }).boxed(),
+    ]
+}
+
+/// Requests about what is in a queue.
+fn content_requests() -> Vec<BoxedStrategy<Request>> {
+    let range = any::<(u64, u64, u32)>();
+    vec![
+        (text(), any::<(u64, u32)>(), states(), text())
+            .prop_map(|(address, (from, limit), states, filter)| Request::Peek {
+                address,
+                from,
+                limit,
+                states,
+                filter,
+            })
+            .boxed(),
+        (stamp(), text(), selection(), range)
+            .prop_map(|(stamp, address, selection, (from, to, limit))| Request::Purge {
+                stamp,
+                address,
+                selection,
+                from,
+                to,
+                limit,
+            })
+            .boxed(),
+        (stamp(), text(), selection(), range, any::<bool>())
+            .prop_map(|(stamp, address, selection, (from, to, limit), dry_run)| Request::Redrive {
+                stamp,
+                address,
+                selection,
+                from,
+                to,
+                limit,
+                dry_run,
+            })
+            .boxed(),
+        (text(), any::<(u64, u32)>())
+            .prop_map(|(address, (from, limit))| Request::Causes { address, from, limit })
+            .boxed(),
     ]
 }
 
@@ -370,8 +480,45 @@ fn info() -> impl Strategy<Value = EntityInfo> {
 }
 
 fn peeked() -> impl Strategy<Value = Peeked> {
-    (select(vec![PeekState::Ready, PeekState::Locked]), delivered())
-        .prop_map(|(state, message)| Peeked { state, message })
+    (select(PeekState::ALL.to_vec()), any::<u64>(), delivered())
+        .prop_map(|(state, until_ms, message)| Peeked { state, until_ms, message })
+}
+
+fn cause_info() -> impl Strategy<Value = CauseInfo> {
+    (cause(), any::<[u64; 5]>()).prop_map(|(cause, [messages, redriven, first_ms, last_ms, sample])| {
+        CauseInfo { cause, messages, redriven, first_ms, last_ms, sample }
+    })
+}
+
+fn session_info() -> impl Strategy<Value = SessionInfo> {
+    (text(), any::<u128>(), any::<[u64; 5]>()).prop_map(|(id, owner, numbers)| {
+        let [messages, locked_until_ms, oldest_ms, state_bytes, state_changed_ms] = numbers;
+        SessionInfo { id, messages, owner, locked_until_ms, oldest_ms, state_bytes, state_changed_ms }
+    })
+}
+
+fn consumers_info() -> impl Strategy<Value = ConsumersInfo> {
+    let consumer = any::<(u128, [u32; 3], [u64; 4])>().prop_map(
+        |(client, [handle, weight, credit], [messages, units, delivered, latency_ms])| ConsumerInfo {
+            client,
+            handle,
+            weight,
+            credit,
+            messages,
+            units,
+            delivered,
+            latency_ms,
+        },
+    );
+    (any::<[u64; 4]>(), vec(consumer, 0..4)).prop_map(
+        |([capacity_units, in_use, waiting, refilled], consumers)| ConsumersInfo {
+            capacity_units,
+            in_use,
+            waiting,
+            refilled,
+            consumers,
+        },
+    )
 }
 
 fn status() -> impl Strategy<Value = StatusInfo> {
@@ -403,10 +550,12 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
         refusal().prop_map(Reply::Goodbye).boxed(),
         Just(Reply::Done).boxed(),
         refusal().prop_map(Reply::Refused).boxed(),
-        any::<(u64, u64)>()
-            .prop_map(|(max_message_bytes, lock_duration_ms)| Reply::Opened {
+        (any::<[u64; 3]>(), text())
+            .prop_map(|([max_message_bytes, lock_duration_ms, locked_until_ms], session_id)| Reply::Opened {
                 max_message_bytes,
                 lock_duration_ms,
+                session_id,
+                locked_until_ms,
             })
             .boxed(),
         published().prop_map(Reply::Published).boxed(),
@@ -420,8 +569,23 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
         (vec(info(), 0..4), any::<bool>())
             .prop_map(|(entities, more)| Reply::Entities { entities, more })
             .boxed(),
-        vec(peeked(), 0..4).prop_map(Reply::Peeked).boxed(),
-        any::<u64>().prop_map(Reply::Purged).boxed(),
+        (vec(peeked(), 0..4), any::<u64>())
+            .prop_map(|(messages, next)| Reply::Peeked { messages, next })
+            .boxed(),
+        any::<(u64, u64, u64)>()
+            .prop_map(|(done, examined, next)| Reply::Worked { done, examined, next })
+            .boxed(),
+        (vec(cause_info(), 0..4), any::<u64>())
+            .prop_map(|(causes, next)| Reply::Causes { causes, next })
+            .boxed(),
+        (vec(session_info(), 0..4), any::<bool>())
+            .prop_map(|(sessions, more)| Reply::Sessions { sessions, more })
+            .boxed(),
+        consumers_info().prop_map(Reply::Consumers).boxed(),
+        any::<u64>().prop_map(|locked_until_ms| Reply::SessionRenewed { locked_until_ms }).boxed(),
+        (option::of(bytes()), any::<u64>())
+            .prop_map(|(state, changed_ms)| Reply::SessionState { state, changed_ms })
+            .boxed(),
         status().prop_map(Reply::Status).boxed(),
     ]
 }

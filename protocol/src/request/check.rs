@@ -1,0 +1,51 @@
+//! What a request can say rightly laid out and is still not allowed, whatever it is about.
+
+use super::selection::check_filter;
+use super::{Request, SessionWish};
+use crate::error::{ErrorCode, Refusal};
+use crate::limits;
+use bytes::Bytes;
+
+impl Request {
+    /// Refuses a filter, a session's name or its state beyond their limits, and a list of numbers without any.
+    ///
+    /// Names, options, rules and messages have checks of their own.
+    pub fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Request::OpenReceiver(open) => check_session(&open.session),
+            Request::SetSessionState { state: Some(state), .. } => check_state(state),
+            Request::ReceiveDeferred { sequences, .. } | Request::Scheduled { sequences, .. } => {
+                check_sequences(sequences)
+            }
+            Request::Peek { filter, .. } => check_filter(filter),
+            Request::Purge { selection, .. } | Request::Redrive { selection, .. } => selection.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_session(session: &SessionWish) -> Result<(), Refusal> {
+    let SessionWish::Named(id) = session else { return Ok(()) };
+    let (chars, most) = (id.chars().count(), limits::ID_CHARS);
+    if (1..=most).contains(&chars) {
+        return Ok(());
+    }
+    Err(Refusal::invalid("session", format!("has {chars} characters, 1 to {most} are allowed")))
+}
+
+fn check_state(state: &Bytes) -> Result<(), Refusal> {
+    let (size, most) = (state.len(), limits::SESSION_STATE_BYTES);
+    if size <= most {
+        return Ok(());
+    }
+    let text = format!("the session's state has {size} bytes, at most {most} are allowed");
+    Err(Refusal::new(ErrorCode::MessageTooLarge, text))
+}
+
+fn check_sequences(sequences: &[u64]) -> Result<(), Refusal> {
+    if sequences.is_empty() {
+        let most = limits::SEQUENCES;
+        return Err(Refusal::invalid("sequences", format!("is empty; name 1 to {most} messages")));
+    }
+    Ok(())
+}
