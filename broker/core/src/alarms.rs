@@ -85,11 +85,7 @@ impl Shard {
 }
 
 /// Hands on the alarms of a shard while `goes_on` says so; returns the moment of the first one that it stopped at.
-fn each_alarm(
-    shard: u16,
-    rows: &dyn Rows,
-    mut goes_on: impl FnMut(Alarm) -> bool,
-) -> Result<u64, Damage> {
+fn each_alarm(shard: u16, rows: &dyn Rows, mut goes_on: impl FnMut(Alarm) -> bool) -> Result<u64, Damage> {
     let mut next_ms = NEVER_MS;
     rows.scan(&KeyRange::alarms(shard), &mut |key, _| {
         let Key::Alarm(_, alarm) = Key::decode(key)? else { return Ok(false) };

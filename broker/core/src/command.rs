@@ -6,7 +6,9 @@ use postrider_protocol::error::Refusal;
 use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
-use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Stamp};
+use postrider_protocol::request::{
+    Flow, ReceiveMode, ScheduledAction, Selection, SessionWish, SettleItem, Stamp, States,
+};
 use postrider_protocol::rule::Rule;
 
 /// Where an answer goes: a connection, and the request it answers.
@@ -79,6 +81,20 @@ pub enum Command {
         /// The client.
         client: u128,
     },
+    /// Keeps the lock of a receiver's session longer.
+    RenewSession {
+        /// Who waits for the answer.
+        ticket: Ticket,
+        /// The receiver's number.
+        handle: u32,
+    },
+    /// Asks for the state of the session that a receiver holds.
+    GetSessionState {
+        /// Who waits for the answer.
+        ticket: Ticket,
+        /// The receiver's number.
+        handle: u32,
+    },
     /// Rows of a queue's cold range, as [`crate::effect::Load`] asked for.
     Loaded(Loaded),
     /// A change that must not happen twice.
@@ -111,6 +127,12 @@ pub struct OpenReceiver {
     pub release_on_disconnect: bool,
     /// Leases that the client still holds messages of.
     pub held: Vec<u64>,
+    /// Its share of the work, where the entity shares it by weight.
+    pub weight: u32,
+    /// The session it wants.
+    pub session: SessionWish,
+    /// How long it waits for such a session, in milliseconds.
+    pub wait_ms: u64,
 }
 
 /// Rows of a cold range.
@@ -181,9 +203,88 @@ pub enum Change {
         /// The rule's name.
         rule: String,
     },
-    /// Removes all messages that nobody holds.
+    /// Cancels scheduled messages, or delivers them now.
+    Scheduled {
+        /// The queue or topic they were sent to.
+        entity: EntityName,
+        /// What to do.
+        action: ScheduledAction,
+        /// Their numbers.
+        sequences: Vec<u64>,
+    },
+    /// Locks deferred messages for a receiver of the same connection.
+    ReceiveDeferred {
+        /// The receiver's number.
+        handle: u32,
+        /// The messages' numbers.
+        sequences: Vec<u64>,
+    },
+    /// Sets or clears the state of the session that a receiver of the same connection holds.
+    SetSessionState {
+        /// The receiver's number.
+        handle: u32,
+        /// The state; `None` clears it.
+        state: Option<Bytes>,
+    },
+    /// Removes messages that nobody holds.
     Purge {
         /// The queue.
         address: Address,
+        /// Which ones, and how many to look at.
+        portion: Portion,
     },
+    /// Moves dead letters back to where they failed.
+    Redrive {
+        /// The dead-letter queue.
+        address: Address,
+        /// Which ones, and how many to look at.
+        portion: Portion,
+        /// Whether to count only.
+        dry_run: bool,
+    },
+}
+
+/// A part of a queue that bulk work is done on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Portion {
+    /// Which messages.
+    pub selection: Selection,
+    /// The first number to look at.
+    pub from: u64,
+    /// The number to stop before; 0 for none.
+    pub to: u64,
+    /// Messages to look at; 0 for as many as one request should.
+    pub limit: u32,
+}
+
+/// A question about a queue, which changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Which messages are there?
+    Peek {
+        /// The first number to look at.
+        from: u64,
+        /// Messages in the answer; 0 for as many as it may have.
+        limit: u32,
+        /// Only messages in these states.
+        states: States,
+        /// Only messages that this SQL filter lets through; empty for none.
+        filter: String,
+    },
+    /// Why are dead letters there?
+    Causes {
+        /// The first number to look at.
+        from: u64,
+        /// Messages to look at; 0 for as many as one request should.
+        limit: u32,
+    },
+    /// Which sessions are there?
+    Sessions {
+        /// Only ids behind this one.
+        after: String,
+        /// Sessions in the answer; 0 for as many as it may have.
+        limit: u32,
+    },
+    /// Who receives, and how much do they hold?
+    Consumers,
 }

@@ -10,7 +10,7 @@ use crate::queue::Queue;
 use crate::shard::Shard;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::limits;
-use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::rule::Rule;
@@ -213,16 +213,6 @@ impl Shard {
             return Err(Refusal::invalid("subscription", text).about(name.as_str()));
         }
         Ok((id, entity))
-    }
-
-    pub(crate) fn purge(&mut self, address: &Address) -> Result<Reply, Refusal> {
-        let id = self.queue_at(address)?;
-        let queue = self.queues.get_mut(&id).ok_or_else(|| Refusal::not_found(address.to_string()))?;
-        let purged = queue.purge(&mut self.turn.facts);
-        self.touched.insert(id);
-        // Whoever waits for the queue to be drained need not wait any more.
-        self.hungry.insert(id);
-        Ok(Reply::Purged(purged))
     }
 }
 

@@ -28,6 +28,9 @@ pub mod recorded;
 pub mod settings;
 pub mod shard;
 
+mod browse;
+mod bulk;
+mod deferred;
 mod deliver;
 mod entities;
 mod links;
@@ -35,4 +38,7 @@ mod locks;
 pub mod moves;
 mod publish;
 mod recover;
+mod scheduled;
+mod sessions;
 mod settle;
+mod staged;

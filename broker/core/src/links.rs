@@ -21,9 +21,12 @@ impl Shard {
             EntityKind::Subscription => {
                 Err(Refusal::invalid("address", "is a subscription; send to its topic").about(name.as_str()))
             }
-            EntityKind::Queue | EntityKind::Topic => {
-                Ok(Reply::Opened { max_message_bytes: entity.settings.max_message_bytes, lock_duration_ms: 0 })
-            }
+            EntityKind::Queue | EntityKind::Topic => Ok(Reply::Opened {
+                max_message_bytes: entity.settings.max_message_bytes,
+                lock_duration_ms: 0,
+                session_id: String::new(),
+                locked_until_ms: 0,
+            }),
         });
         self.reply(ticket, opened);
     }
@@ -55,7 +58,8 @@ impl Shard {
         let entity =
             self.catalog.get(queue.entity).ok_or_else(|| Refusal::not_found(open.address.to_string()))?;
         let lock_duration_ms = if asked == 0 { entity.settings.lock_duration_ms } else { asked };
-        Ok((queue, Reply::Opened { max_message_bytes: 0, lock_duration_ms }))
+        let (session_id, locked_until_ms) = (String::new(), 0);
+        Ok((queue, Reply::Opened { max_message_bytes: 0, lock_duration_ms, session_id, locked_until_ms }))
     }
 
     /// Takes the place of an earlier receiver of the same owner: its leases that the client does not hold go back,

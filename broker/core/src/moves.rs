@@ -127,7 +127,8 @@ fn decode(message: Bytes) -> Result<Message, Damage> {
 }
 
 fn read_changes(changes: &Bytes) -> Result<Vec<(String, Value)>, Damage> {
-    value::read_properties(&mut Reader::new(changes.clone())).map_err(|malformed| damaged("changes", &malformed))
+    value::read_properties(&mut Reader::new(changes.clone()))
+        .map_err(|malformed| damaged("changes", &malformed))
 }
 
 fn damaged(what: &str, malformed: &Malformed) -> Damage {

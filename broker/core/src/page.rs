@@ -82,7 +82,8 @@ impl PageBuilder {
         self.ends.push(end);
         self.marks.push(mark);
         self.marked |= mark != Mark::default();
-        self.closed = message_bytes >= limits::LARGE_MESSAGE_BYTES || self.records.len() >= limits::PAGE_BYTES;
+        self.closed =
+            message_bytes >= limits::LARGE_MESSAGE_BYTES || self.records.len() >= limits::PAGE_BYTES;
     }
 
     /// Whether a message of so many bytes belongs into this page as record `index`, or the next one has to begin.

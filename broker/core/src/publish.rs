@@ -1,6 +1,6 @@
 //! Publishing to queues and topics.
 
-use crate::context::Now;
+use crate::context::{Context, Damage};
 use crate::key::QueueId;
 use crate::page::NEVER_MS;
 use crate::shard::{Shard, not_available};
@@ -13,60 +13,84 @@ use postrider_protocol::reply::{Published, Reply, Runs};
 impl Shard {
     pub(crate) fn publish(
         &mut self,
-        now: Now,
+        cx: &Context<'_>,
         name: &EntityName,
         atomic: bool,
         messages: Vec<Result<Incoming, Refusal>>,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Result<Reply, Refusal>, Damage> {
+        let entity = match self.target(name) {
+            Ok(entity) => entity,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let check = |incoming: Incoming| self.check_incoming(entity, &incoming).map(|()| incoming);
+        let about = |refusal: Refusal| refusal.about(name.as_str());
+        let checked: Vec<_> =
+            messages.into_iter().map(|message| message.and_then(check).map_err(about)).collect();
+        if atomic && let Some(refusal) = checked.iter().find_map(|message| message.as_ref().err()) {
+            return Ok(Err(refusal.clone()));
+        }
+        let mut results = Runs::new();
+        for message in checked {
+            let published = match message {
+                Err(refusal) => Published::Refused(refusal),
+                Ok(incoming) => self.publish_one(cx, entity, &incoming)?,
+            };
+            push_run(&mut results, published);
+        }
+        Ok(Ok(Reply::Published(results)))
+    }
+
+    /// The queue or topic of a name.
+    fn target(&self, name: &EntityName) -> Result<u64, Refusal> {
         let (entity, found) = self.catalog.require(name)?;
         if found.row.kind == EntityKind::Subscription {
             return Err(
                 Refusal::invalid("address", "is a subscription; send to its topic").about(name.as_str())
             );
         }
-        let most = found.settings.max_message_bytes;
-        let kind = found.row.kind;
-        let check =
-            |incoming: &Incoming| incoming.check_size(most).and_then(|()| check_available(&incoming.message));
-        let about = |refusal: Refusal| refusal.about(name.as_str());
-        let checked = messages
-            .into_iter()
-            .map(|message| message.and_then(|incoming| check(&incoming).map(|()| incoming)).map_err(about));
-        let checked: Vec<_> = checked.collect();
-        if atomic && let Some(refusal) = checked.iter().find_map(|message| message.as_ref().err()) {
-            return Err(refusal.clone());
-        }
-        let mut results = Runs::new();
-        for message in checked {
-            let published = match message {
-                Err(refusal) => Published::Refused(refusal),
-                Ok(incoming) => Published::Accepted(match kind {
-                    EntityKind::Topic => self.fan_out(now, entity, &incoming),
-                    EntityKind::Queue | EntityKind::Subscription => {
-                        self.enqueue(now, QueueId::main(entity), NEVER_MS, &incoming)
-                    }
-                }),
-            };
-            push_run(&mut results, published);
-        }
-        Ok(Reply::Published(results))
+        Ok(entity)
     }
 
-    fn enqueue(&mut self, now: Now, id: QueueId, ttl_ms: u64, incoming: &Incoming) -> u64 {
+    /// Refuses what the entity does not take, whatever it holds at the moment.
+    fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
+        let Some(found) = self.catalog.get(entity) else { return Ok(()) };
+        incoming.check_size(found.settings.max_message_bytes)?;
+        check_available(&incoming.message)
+    }
+
+    /// Takes in a message that was checked.
+    fn publish_one(
+        &mut self,
+        cx: &Context<'_>,
+        entity: u64,
+        incoming: &Incoming,
+    ) -> Result<Published, Damage> {
+        Ok(Published::Accepted(self.route(cx, entity, incoming)))
+    }
+
+    /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.
+    fn route(&mut self, cx: &Context<'_>, entity: u64, incoming: &Incoming) -> u64 {
+        match self.catalog.get(entity).map(|found| found.row.kind) {
+            Some(EntityKind::Topic) => self.fan_out(cx, entity, incoming),
+            _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming),
+        }
+    }
+
+    fn enqueue(&mut self, cx: &Context<'_>, id: QueueId, topic_ttl_ms: u64, incoming: &Incoming) -> u64 {
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
         self.touched.insert(id);
         self.hungry.insert(id);
-        let mark = settings.mark(now, &incoming.message, ttl_ms);
-        queue.append(now, settings.rank(incoming.message.priority), mark, &incoming.bytes)
+        let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
+        queue.append(cx.now, settings.rank(incoming.message.priority), mark, &incoming.bytes)
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
-    fn fan_out(&mut self, now: Now, topic: u64, incoming: &Incoming) -> u64 {
+    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> u64 {
         let wanted = self.subscriptions_for(topic, &incoming.message);
         let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
         for subscription in &wanted {
-            self.enqueue(now, QueueId::main(*subscription), ttl_ms, incoming);
+            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming);
         }
         let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
         let sequence = entity.topic.next;
@@ -90,12 +114,9 @@ impl Shard {
 
 /// Refuses what a message may ask for one day, but not of this version.
 fn check_available(message: &Message) -> Result<(), Refusal> {
-    let asked = [
-        ("scheduled_enqueue_time_ms", message.scheduled_enqueue_time_ms.is_some()),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
+    match message.scheduled_enqueue_time_ms {
         None => Ok(()),
-        Some((field, _)) => Err(not_available(field)),
+        Some(_) => Err(not_available("scheduled_enqueue_time_ms")),
     }
 }
 

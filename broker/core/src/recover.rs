@@ -11,6 +11,7 @@ use crate::outcomes::Outcomes;
 use crate::page::NEVER_MS;
 use crate::queue::Queue;
 use crate::shard::{Shard, Turn};
+use crate::staged::Staged;
 use bytes::Bytes;
 use postrider_protocol::rule::Rule;
 use postrider_protocol::wire::{Read, Reader};
@@ -58,6 +59,7 @@ impl Shard {
             touched_topics: BTreeSet::new(),
             touched_leases: BTreeSet::new(),
             read: None,
+            staged: Staged::default(),
             turn: Turn::default(),
         }
     }

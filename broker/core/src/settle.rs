@@ -183,7 +183,9 @@ fn changes_of(settlement: &Settlement) -> Option<&[(String, Value)]> {
     match settlement {
         Settlement::Abandon { properties, .. }
         | Settlement::DeadLetter { properties, .. }
-        | Settlement::Defer { properties } => Some(&properties[..]).filter(|properties| !properties.is_empty()),
+        | Settlement::Defer { properties } => {
+            Some(&properties[..]).filter(|properties| !properties.is_empty())
+        }
         Settlement::Complete | Settlement::Release | Settlement::Renew { .. } => None,
     }
 }

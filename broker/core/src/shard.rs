@@ -3,6 +3,7 @@
 //! This file is the machine's frame: what it holds, how a turn runs, what can be asked. What each command does is in
 //! `entities`, `links`, `publish`, `settle` and `deliver`; how it begins is in `recover`.
 
+use crate::apply;
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
@@ -15,6 +16,7 @@ use crate::outcomes::Outcomes;
 use crate::page::{NEVER_MS, Page};
 use crate::queue::Queue;
 use crate::receiver::Receiver;
+use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::name::{Address, EntityName};
@@ -68,6 +70,8 @@ pub struct Shard {
     pub(crate) touched_leases: BTreeSet<u64>,
     /// The page that was read last in this turn: neighbours that are moved together read it once.
     pub(crate) read: Option<((QueueId, u64), Page)>,
+    /// Rows that this turn has written and may look up again.
+    pub(crate) staged: Staged,
     pub(crate) turn: Turn,
 }
 
@@ -82,6 +86,8 @@ impl Shard {
             Command::CloseReceiver { ticket, handle } => self.close_receiver(cx, ticket, handle)?,
             Command::Disconnected { connection } => self.disconnected(cx, connection)?,
             Command::Farewell { client } => self.outcomes.forget(client),
+            Command::RenewSession { ticket, handle } => self.renew_session(cx, ticket, handle),
+            Command::GetSessionState { ticket, handle } => self.get_session_state(cx, ticket, handle)?,
             Command::Loaded(loaded) => self.loaded(&loaded)?,
             Command::Once { ticket, client, stamp, change } => {
                 self.once(cx, ticket, client, stamp, change)?;
@@ -103,7 +109,7 @@ impl Shard {
         let reply = match known {
             Some(reply) => reply,
             None => {
-                let reply = self.change(cx, change)?.unwrap_or_else(Reply::Refused);
+                let reply = self.change(cx, ticket, change)?.unwrap_or_else(Reply::Refused);
                 self.outcomes.record(client, stamp.sequence, &reply);
                 reply
             }
@@ -112,16 +118,32 @@ impl Shard {
         Ok(())
     }
 
-    fn change(&mut self, cx: &Context<'_>, change: Change) -> Result<Result<Reply, Refusal>, Damage> {
+    fn change(
+        &mut self,
+        cx: &Context<'_>,
+        ticket: Ticket,
+        change: Change,
+    ) -> Result<Result<Reply, Refusal>, Damage> {
+        let receiver = |handle| ReceiverKey { connection: ticket.connection, handle };
         Ok(match change {
-            Change::Publish { entity, atomic, messages } => self.publish(cx.now, &entity, atomic, messages),
+            Change::Publish { entity, atomic, messages } => self.publish(cx, &entity, atomic, messages)?,
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
             Change::Delete { name } => self.delete(&name),
             Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
-            Change::Purge { address } => self.purge(&address),
+            Change::Scheduled { entity, action, sequences } => {
+                self.scheduled(cx, &entity, action, &sequences)?
+            }
+            Change::ReceiveDeferred { handle, sequences } => {
+                self.receive_deferred(cx, receiver(handle), &sequences)?
+            }
+            Change::SetSessionState { handle, state } => {
+                self.set_session_state(cx, receiver(handle), state)?
+            }
+            Change::Purge { address, portion } => self.purge(cx, &address, &portion)?,
+            Change::Redrive { address, portion, dry_run } => self.redrive(cx, &address, &portion, dry_run)?,
         })
     }
 
@@ -159,12 +181,24 @@ impl Shard {
         self.seal_leases(&mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
         self.read = None;
+        self.staged.clear();
         self.alarm_ms = turn.facts.iter().filter_map(alarm_ms).fold(self.alarm_ms, u64::min);
         if !turn.facts.is_empty() {
             self.row.position += 1;
             turn.facts.push(Fact::ShardState(self.row));
         }
         turn
+    }
+
+    /// Remembers a fact whose rows this turn may look up again.
+    pub(crate) fn remember(&mut self, fact: Fact) {
+        apply::apply(self.id, std::slice::from_ref(&fact), &mut |write| self.staged.write(write));
+        self.turn.facts.push(fact);
+    }
+
+    /// The rows as they are now, within the turn.
+    pub(crate) fn rows<'a>(&'a self, cx: &Context<'a>) -> StagedRows<'a> {
+        StagedRows { staged: &self.staged, rows: cx.rows }
     }
 
     fn seal_leases(&mut self, facts: &mut Vec<Fact>) {

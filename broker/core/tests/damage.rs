@@ -12,7 +12,7 @@ use postrider_core::shard::Shard;
 use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
-use postrider_protocol::request::{Flow, ReceiveMode, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, Stamp};
 use postrider_protocol::wire::Reader;
 use support::world::{World, incoming};
 
@@ -49,6 +49,9 @@ fn receive(world: &mut World, credit: u32) {
         lock_duration_ms: 0,
         release_on_disconnect: false,
         held: vec![1],
+        weight: 1,
+        session: SessionWish::None,
+        wait_ms: 0,
     };
     let flow = Flow { handle: 1, delivered: 0, credit, drain: false };
     world.turn(0, vec![Command::OpenReceiver(open), Command::Flow { ticket, flow }]);

@@ -169,18 +169,10 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         name,
         filter: value.map_or(Filter::True, |value| Filter::properties([("n", value)])),
     });
-    let row = any::<[u64; 8]>().prop_map(
-        |[next, low, active, bytes, unmatched, deferred, delayed, expired]| QueueRow {
-            next,
-            low,
-            active,
-            bytes,
-            unmatched,
-            deferred,
-            delayed,
-            expired,
-        },
-    );
+    let row =
+        any::<[u64; 8]>().prop_map(|[next, low, active, bytes, unmatched, deferred, delayed, expired]| {
+            QueueRow { next, low, active, bytes, unmatched, deferred, delayed, expired }
+        });
     let alarm =
         || (queue(), any::<(u64, u64)>()).prop_map(|(queue, (when, first))| Alarm::page(when, queue, first));
     prop_oneof![

@@ -12,7 +12,7 @@ use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::reply::{Reply, Settled};
-use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use support::world::{World, incoming};
 
 const CLIENT: u128 = 7;
@@ -55,6 +55,9 @@ fn receive(world: &mut World, credit: u32) -> Turn {
         lock_duration_ms: 0,
         release_on_disconnect: false,
         held: Vec::new(),
+        weight: 1,
+        session: SessionWish::None,
+        wait_ms: 0,
     };
     let flow = Flow { handle: 1, delivered: 0, credit, drain: false };
     world.turn(0, vec![Command::OpenReceiver(open), Command::Flow { ticket, flow }])

@@ -3,14 +3,14 @@
 
 mod support;
 
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Ticket};
 use postrider_core::effect::Effect;
 use postrider_core::limits::Window;
 use postrider_core::shard::Turn;
 use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
-use postrider_protocol::request::{Flow, ReceiveMode, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, Stamp};
 use support::world::{World, incoming};
 
 const WINDOW: Window = Window { messages: 4, bytes: 1_000_000 };
@@ -38,7 +38,7 @@ impl Client {
     }
 
     fn purge(&mut self) -> Command {
-        self.once(Change::Purge { address: Address::parse("orders").unwrap() })
+        self.once(Change::Purge { address: Address::parse("orders").unwrap(), portion: Portion::default() })
     }
 }
 
@@ -52,6 +52,9 @@ fn receiver(connection: u64, credit: u32) -> Vec<Command> {
         lock_duration_ms: 0,
         release_on_disconnect: false,
         held: Vec::new(),
+        weight: 1,
+        session: SessionWish::None,
+        wait_ms: 0,
     };
     let flow = Flow { handle: 1, delivered: 0, credit, drain: false };
     vec![Command::OpenReceiver(open), Command::Flow { ticket, flow }]

@@ -1,7 +1,7 @@
 //! The way into the engine: a bounded mailbox behind a budget of bytes.
 
 use super::outbox::Outbox;
-use postrider_core::command::{Command, Ticket};
+use postrider_core::command::{Command, Question, Ticket};
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::request::Listing;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ pub enum Query {
     Get(EntityName),
     /// Which entities are there?
     List(Listing),
-    /// Which messages are in the queue, from this number on, so many?
-    Peek(Address, u64, u32),
+    /// Something about a queue.
+    Queue(Address, Question),
     /// How is the broker?
     Status,
 }

@@ -11,7 +11,7 @@ mod turn;
 
 pub use clock::{Clock, SystemClock};
 pub use mailbox::{Busy, Engine, Job, Query};
-pub use outbox::{Outbox, Outgoing, OutgoingDelivery};
+pub use outbox::{Outbox, Outgoing, OutgoingDelivery, Records};
 pub use placement::home_shard;
 
 use crate::store::{ShardLog, StoreError};

@@ -3,11 +3,12 @@
 //! Bounded by construction: answers by the requests a connection may have waiting, deliveries by each receiver's room,
 //! which the core counts down and the connection gives back as it writes.
 
-use postrider_core::effect::PageRun;
+use bytes::Bytes;
 use postrider_core::page::Page;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::reply::Reply;
 use postrider_protocol::token::LockToken;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -30,13 +31,40 @@ pub struct OutgoingDelivery {
     /// Until when the locks hold, UTC milliseconds.
     pub locked_until_ms: u64,
     /// Which records of which pages.
-    pub runs: Vec<(PageRun, Page)>,
+    pub runs: Vec<OutgoingRun>,
+}
+
+/// Neighbouring messages of a delivery.
+pub struct OutgoingRun {
+    /// The first one's sequence number.
+    pub sequence: u64,
+    /// Their failed deliveries so far.
+    pub attempts: u32,
+    /// Their records.
+    pub records: Records,
+}
+
+/// Where a delivery's records are.
+pub enum Records {
+    /// In a page, at these places.
+    In(Page, Range<u32>),
+    /// One by itself, because consumers have changed its properties; and its bytes in the page.
+    One(Bytes, u64),
+}
+
+impl OutgoingRun {
+    fn messages(&self) -> usize {
+        match &self.records {
+            Records::In(_, places) => places.len(),
+            Records::One(..) => 1,
+        }
+    }
 }
 
 impl OutgoingDelivery {
     /// How many messages it has.
     pub fn messages(&self) -> usize {
-        self.runs.iter().map(|(run, _)| run.count as usize).sum()
+        self.runs.iter().map(OutgoingRun::messages).sum()
     }
 }
 

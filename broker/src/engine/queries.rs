@@ -2,17 +2,12 @@
 
 use super::mailbox::Query;
 use super::placement::home_shard;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use postrider_core::context::{Damage, Rows};
-use postrider_core::key::{Key, KeyRange, QueueId};
-use postrider_core::limits::PAGE_MESSAGES;
-use postrider_core::page::{Page, PageState};
-use postrider_core::queue::Slot;
 use postrider_core::shard::Shard;
 use postrider_protocol::entity::EntityInfo;
-use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
-use postrider_protocol::reply::{Delivered, PeekState, Peeked, Reply, StatusInfo};
+use postrider_protocol::reply::{Reply, StatusInfo};
 use postrider_protocol::request::Listing;
 
 /// Answers everything but `Status`, whose numbers are the engine's.
@@ -29,12 +24,8 @@ pub fn answer(
             info.map_or_else(Reply::Refused, |info| Reply::Entity(Box::new(info)))
         }
         Query::List(listing) => list(shards, listing),
-        Query::Peek(address, from, limit) => {
-            let shard = home_shard(&address.entity, count);
-            match shards[usize::from(shard)].queue_at(address) {
-                Ok(queue) => peek(&shards[usize::from(shard)], shard, queue, rows, *from, *limit)?,
-                Err(refusal) => Reply::Refused(refusal),
-            }
+        Query::Queue(address, question) => {
+            shards[usize::from(home_shard(&address.entity, count))].answer(rows, address, question)?
         }
         Query::Status => Reply::Status(status()),
     })
@@ -63,41 +54,4 @@ fn first_that_fit(entities: &[EntityInfo]) -> usize {
 
 fn bounded(limit: u32) -> usize {
     (if limit == 0 { LISTING_ENTRIES } else { limit.min(LISTING_ENTRIES) }) as usize
-}
-
-/// Walks the pages from the one that may hold `from`, and stops when the answer is full.
-fn peek(
-    shard: &Shard,
-    id: u16,
-    queue: QueueId,
-    rows: &dyn Rows,
-    from: u64,
-    limit: u32,
-) -> Result<Reply, Damage> {
-    let Some(state) = shard.queue(queue) else {
-        return Ok(Reply::Refused(Refusal::not_found("the queue")));
-    };
-    let limit = bounded(limit);
-    let start = from.saturating_sub(PAGE_MESSAGES as u64).max(state.low());
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    rows.scan(&KeyRange::pages(id, queue, start, u64::MAX), &mut |key, value| {
-        let Key::Page(_, _, first) = Key::decode(key)? else { return Ok(false) };
-        let page = Page::open(Bytes::copy_from_slice(value))?;
-        let states = rows.get(&Key::PageState(id, queue, first))?.map(PageState::decode).transpose()?;
-        let attempts = states.unwrap_or_else(|| PageState::fresh(page.len())).attempts;
-        for (index, attempts) in attempts.into_iter().enumerate() {
-            let sequence = first + index as u64;
-            let (Some(attempts), Some(record)) = (attempts, page.record(index)) else { continue };
-            if sequence < from || found.len() >= limit || bytes >= BATCH_BYTES {
-                continue;
-            }
-            bytes += record.len();
-            let locked = matches!(state.slot(first, index as u32), Some(Slot::Locked { .. }));
-            let state = if locked { PeekState::Locked } else { PeekState::Ready };
-            found.push(Peeked { state, message: Delivered { sequence, attempts, record } });
-        }
-        Ok(found.len() < limit && bytes < BATCH_BYTES)
-    })?;
-    Ok(Reply::Peeked(found))
 }

@@ -1,15 +1,17 @@
 //! What a turn lets out: answers, deliveries with their bodies, and cold pages for the next turn.
 
-use super::outbox::{Outgoing, OutgoingDelivery};
+use super::outbox::{Outgoing, OutgoingDelivery, OutgoingRun, Records};
 use super::queries;
 use super::turn::{Current, Stats, Turns};
 use crate::store::StoreError;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use postrider_core::command::{Command, Loaded};
 use postrider_core::context::Damage;
 use postrider_core::effect::{Deliver, Effect, Load, PageRun};
-use postrider_core::key::{Key, KeyRange};
+use postrider_core::key::{Key, KeyRange, QueueId};
+use postrider_core::moves::changed_record;
 use postrider_core::page::Page;
+use postrider_core::queue::number;
 use postrider_core::shard::Shard;
 use postrider_protocol::reply::{Published, Reply, Settled, StatusInfo};
 
@@ -35,13 +37,28 @@ impl Turns {
     }
 
     fn with_pages(&mut self, shard: u16, deliver: Deliver) -> Result<OutgoingDelivery, Damage> {
-        let mut with_page = |run: PageRun| Ok((run, self.bodies.page(shard, deliver.queue, run.page)?));
+        let mut with_page = |run| self.with_page(shard, deliver.queue, run);
         Ok(OutgoingDelivery {
             handle: deliver.receiver.handle,
             token: deliver.token,
             locked_until_ms: deliver.locked_until_ms,
             runs: deliver.runs.into_iter().map(&mut with_page).collect::<Result<_, Damage>>()?,
         })
+    }
+
+    fn with_page(&mut self, shard: u16, queue: QueueId, run: PageRun) -> Result<OutgoingRun, Damage> {
+        let page = self.bodies.page(shard, queue, run.page)?;
+        let records = match (run.changes, page.record(run.index as usize)) {
+            (Some(changes), Some(record)) => {
+                let mut changed = BytesMut::new();
+                let booked = record.len() as u64;
+                changed_record(record, Some(&changes))?.put(&mut changed);
+                Records::One(changed.freeze(), booked)
+            }
+            _ => Records::In(page, run.index..run.index + run.count),
+        };
+        let sequence = number(run.page + u64::from(run.index));
+        Ok(OutgoingRun { sequence, attempts: run.attempts, records })
     }
 
     /// Lets out what the turn came to, now that it is durable.

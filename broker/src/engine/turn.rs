@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 /// Jobs that one turn takes at most; their bytes are bounded by the mailbox.
 const JOBS_PER_TURN: usize = 4096;
 
+/// A wait for a deadline is looked at again after so long.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// The engine's state, owned by its thread.
 pub struct Turns {
     pub(super) shards: Vec<Shard>,
@@ -116,8 +119,11 @@ impl Turns {
         if !self.own.is_empty() {
             return Some(Duration::ZERO);
         }
-        let deadline = self.shards.iter().filter_map(Shard::next_deadline_ms).min()?;
-        Some(Duration::from_millis(deadline.saturating_sub(self.clock.now().mono_ms)))
+        let now = self.clock.now();
+        let deadline = self.shards.iter().filter_map(|shard| shard.next_deadline_ms(now)).min()?;
+        let wait = Duration::from_millis(deadline.saturating_sub(now.mono_ms));
+        // The wall clock, which alarms go by, may be set meanwhile.
+        Some(wait.min(LONGEST_WAIT))
     }
 
     fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<Current, StoreError> {
@@ -138,7 +144,7 @@ impl Turns {
     fn tick(&mut self, turn: &mut Current) -> Result<(), Damage> {
         let cx = turn.context(&self.bodies);
         for (id, shard) in (0..).zip(&mut self.shards) {
-            if shard.next_deadline_ms().is_some_and(|deadline| deadline <= cx.now.mono_ms) {
+            if shard.next_deadline_ms(cx.now).is_some_and(|deadline| deadline <= cx.now.mono_ms) {
                 shard.tick(&cx)?;
                 turn.active.insert(id);
             }

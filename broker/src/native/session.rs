@@ -143,6 +143,7 @@ impl Session {
             // A grant without drain has no answer that would give the permit back.
             Request::Flow(flow) if !flow.drain => return Ok(()),
             Request::Peek { .. } | Request::List(_) | Request::Get { .. } => HEAVY,
+            Request::Causes { .. } | Request::ListSessions { .. } | Request::Consumers { .. } => HEAVY,
             _ => 1,
         };
         let taken = self.in_flight.acquire_many(permits).await;

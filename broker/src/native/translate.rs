@@ -3,7 +3,7 @@
 use super::links::Links;
 use super::writer::SharedLinks;
 use crate::engine::{Query, home_shard};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Question, Ticket};
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName, Lane};
@@ -74,9 +74,24 @@ impl Translator {
             }
             Request::Get { name } => Ok(Answer::Ask(ticket, Query::Get(EntityName::new(&name)?))),
             Request::List(listing) => Ok(Answer::Ask(ticket, Query::List(listing))),
-            Request::Peek { address, from, limit } => {
-                Ok(Answer::Ask(ticket, Query::Peek(Address::parse(&address)?, from, limit)))
+            Request::RenewSession { handle } => {
+                let shard = self.links().receiver(handle)?;
+                Ok(Answer::Submit(shard, Command::RenewSession { ticket, handle }))
             }
+            Request::GetSessionState { handle } => {
+                let shard = self.links().receiver(handle)?;
+                Ok(Answer::Submit(shard, Command::GetSessionState { ticket, handle }))
+            }
+            Request::Peek { address, from, limit, states, filter } => {
+                question(ticket, &address, Question::Peek { from, limit, states, filter })
+            }
+            Request::Causes { address, from, limit } => {
+                question(ticket, &address, Question::Causes { from, limit })
+            }
+            Request::ListSessions { address, after, limit } => {
+                question(ticket, &address, Question::Sessions { after, limit })
+            }
+            Request::Consumers { address } => question(ticket, &address, Question::Consumers),
             Request::Status => Ok(Answer::Ask(ticket, Query::Status)),
             change => self.change(ticket, change),
         }
@@ -106,6 +121,9 @@ impl Translator {
             lock_duration_ms: open.lock_duration_ms,
             release_on_disconnect: open.release_on_disconnect,
             held: open.held,
+            weight: open.weight.max(1),
+            session: open.session,
+            wait_ms: open.wait_ms,
         };
         Ok(Answer::Submit(shard, Command::OpenReceiver(command)))
     }
@@ -116,6 +134,12 @@ impl Translator {
                 let entity = self.links().sender(handle)?;
                 let messages = messages.into_iter().map(Incoming::parse).collect();
                 (self.shard(&entity), stamp, Change::Publish { entity, atomic, messages })
+            }
+            Request::ReceiveDeferred { handle, stamp, sequences } => {
+                (self.links().receiver(handle)?, stamp, Change::ReceiveDeferred { handle, sequences })
+            }
+            Request::SetSessionState { stamp, handle, state } => {
+                (self.links().receiver(handle)?, stamp, Change::SetSessionState { handle, state })
             }
             Request::Settle { stamp, items } => (self.settle_shard(&items)?, stamp, Change::Settle(items)),
             other => self.entity_change(other)?,
@@ -162,9 +186,19 @@ impl Translator {
                 let (shard, subscription) = named(&subscription)?;
                 (shard, stamp, Change::DeleteRule { subscription, rule })
             }
-            Request::Purge { stamp, address } => {
+            Request::Scheduled { stamp, address, action, sequences } => {
+                let (shard, entity) = named(&address)?;
+                (shard, stamp, Change::Scheduled { entity, action, sequences })
+            }
+            Request::Purge { stamp, address, selection, from, to, limit } => {
                 let address = Address::parse(&address)?;
-                (self.shard(&address.entity), stamp, Change::Purge { address })
+                let portion = Portion { selection, from, to, limit };
+                (self.shard(&address.entity), stamp, Change::Purge { address, portion })
+            }
+            Request::Redrive { stamp, address, selection, from, to, limit, dry_run } => {
+                let address = Address::parse(&address)?;
+                let portion = Portion { selection, from, to, limit };
+                (self.shard(&address.entity), stamp, Change::Redrive { address, portion, dry_run })
             }
             other => {
                 return Err(Refusal::new(
@@ -174,4 +208,9 @@ impl Translator {
             }
         })
     }
+}
+
+/// A question about the queue at an address.
+fn question(ticket: Ticket, address: &str, question: Question) -> Result<Answer, Refusal> {
+    Ok(Answer::Ask(ticket, Query::Queue(Address::parse(address)?, question)))
 }

@@ -1,7 +1,7 @@
 //! Writes what the engine has for a connection, many frames with one system call.
 
 use super::links::Links;
-use crate::engine::{Engine, Job, Outbox, Outgoing, OutgoingDelivery};
+use crate::engine::{Engine, Job, Outbox, Outgoing, OutgoingDelivery, Records};
 use bytes::{Buf, BytesMut};
 use postrider_core::command::{Command, ReceiverKey};
 use postrider_core::limits::RECEIVER_ROOM_BYTES;
@@ -136,11 +136,19 @@ fn put_delivery(delivery: &OutgoingDelivery, out: &mut BytesMut) -> u64 {
     put_frame(out, reply::opcode::DELIVERY, 0, 0, |out| {
         let OutgoingDelivery { handle, token, locked_until_ms, .. } = *delivery;
         reply::put_delivery_head(out, handle, token, locked_until_ms, delivery.messages());
-        for (run, page) in &delivery.runs {
-            for index in run.index..run.index + run.count {
-                let record = page.bytes_of(index as usize);
-                bytes += record.len() as u64;
-                reply::put_delivered(out, run.page + u64::from(index), run.attempts, record);
+        for run in &delivery.runs {
+            match &run.records {
+                Records::In(page, places) => {
+                    for (sequence, index) in (run.sequence..).zip(places.clone()) {
+                        let record = page.bytes_of(index as usize);
+                        bytes += record.len() as u64;
+                        reply::put_delivered(out, sequence, run.attempts, record);
+                    }
+                }
+                Records::One(record, booked) => {
+                    bytes += booked;
+                    reply::put_delivered(out, run.sequence, run.attempts, record);
+                }
             }
         }
     });

@@ -17,7 +17,14 @@ impl Queue {
     }
 
     /// Appends a record that comes from another queue, where deliveries of it have failed.
-    pub fn append_record(&mut self, now: Now, rank: usize, mark: Mark, record: &Record, attempts: u32) -> u64 {
+    pub fn append_record(
+        &mut self,
+        now: Now,
+        rank: usize,
+        mark: Mark,
+        record: &Record,
+        attempts: u32,
+    ) -> u64 {
         let builder = self.page_for(now, rank, record.message.len());
         let before = builder.bytes();
         builder.push_record(record, mark);
@@ -55,7 +62,8 @@ impl Queue {
     }
 
     fn begin_page(&mut self, now: Now, first: u64) -> usize {
-        let pending = Pending { first, builder: PageBuilder::default(), tried: Vec::new(), alarm_ms: NEVER_MS };
+        let pending =
+            Pending { first, builder: PageBuilder::default(), tried: Vec::new(), alarm_ms: NEVER_MS };
         self.pending.push(pending);
         let strand = &self.strands[rank(first)];
         let is_full = strand.ready.len() >= self.bounds.messages || strand.ready_bytes >= self.bounds.bytes;

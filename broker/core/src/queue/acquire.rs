@@ -51,7 +51,8 @@ impl Acquired {
 
 impl PageRun {
     fn goes_on_with(&self, page: u64, index: u32, attempts: u32) -> bool {
-        self.changes.is_none() && (self.page, self.index + self.count, self.attempts) == (page, index, attempts)
+        self.changes.is_none()
+            && (self.page, self.index + self.count, self.attempts) == (page, index, attempts)
     }
 }
 
@@ -119,11 +120,8 @@ impl Queue {
             hot.slots[index as usize] = slot.on(event).expect("a place in the ready set has a ready slot");
             index += 1;
         }
-        let (messages, bytes, units) = (
-            acquired.messages - before.0,
-            acquired.bytes - before.1,
-            acquired.units - before.2,
-        );
+        let (messages, bytes, units) =
+            (acquired.messages - before.0, acquired.bytes - before.1, acquired.units - before.2);
         hot.ready -= messages as u32;
         self.strands[rank(page)].take_head(messages, bytes);
         if matches!(event, Event::Lock { .. }) {

@@ -39,8 +39,11 @@ impl HotPage {
     pub fn open(bytes: Bytes, state: Option<Bytes>) -> Result<Self, Damage> {
         let page = Page::open(bytes)?;
         let state = PageState::of(&page, state)?;
-        let mut slots: Vec<_> =
-            state.attempts.iter().map(|tried| tried.map_or(Slot::Gone, |tried| Slot::waiting(tried, 0))).collect();
+        let mut slots: Vec<_> = state
+            .attempts
+            .iter()
+            .map(|tried| tried.map_or(Slot::Gone, |tried| Slot::waiting(tried, 0)))
+            .collect();
         for at in &state.deferred {
             let slot = &mut slots[*at as usize];
             *slot = Slot::Deferred { attempts: slot.attempts().unwrap_or(0) };
@@ -121,8 +124,11 @@ impl HotPage {
     /// Whether the counts are those of the messages.
     pub fn is_sound(&self) -> bool {
         let count = |what: fn(&Slot) -> bool| self.slots.iter().filter(|slot| what(slot)).count() as u32;
-        let counted =
-            (count(|slot| *slot != Slot::Gone), count(|slot| slot.is_locked()), count(|slot| slot.is_ready()));
+        let counted = (
+            count(|slot| *slot != Slot::Gone),
+            count(|slot| slot.is_locked()),
+            count(|slot| slot.is_ready()),
+        );
         counted == (self.live, self.locked, self.ready)
     }
 

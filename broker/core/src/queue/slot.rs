@@ -86,9 +86,8 @@ impl Slot {
             (Slot::Locked { attempts, .. }, Event::Fail { until_ms }) => {
                 Some(Slot::waiting(attempts.saturating_add(1), until_ms))
             }
-            (Slot::Locked { attempts, .. }, Event::Release) | (Slot::Delayed { attempts, .. }, Event::Due) => {
-                Some(Slot::Ready { attempts })
-            }
+            (Slot::Locked { attempts, .. }, Event::Release)
+            | (Slot::Delayed { attempts, .. }, Event::Due) => Some(Slot::Ready { attempts }),
             (Slot::Locked { attempts, .. }, Event::Defer) => Some(Slot::Deferred { attempts }),
             _ => None,
         }

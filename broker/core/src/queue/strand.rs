@@ -43,7 +43,8 @@ pub(super) struct Strand {
 impl Strand {
     /// A strand of which only the store has anything, between two numbers.
     pub fn cold(rank: usize, from: u64, to: u64) -> Self {
-        let cold = if from < to { VecDeque::from([(place(rank, from), place(rank, to))]) } else { VecDeque::new() };
+        let cold =
+            if from < to { VecDeque::from([(place(rank, from), place(rank, to))]) } else { VecDeque::new() };
         Strand { cold, ..Strand::default() }
     }
 

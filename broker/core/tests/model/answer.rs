@@ -46,7 +46,10 @@ impl Answer {
                 let items = runs.iter().flat_map(|(count, item)| (0..*count).map(move |_| item));
                 Answer::Settled(items.map(settled).collect())
             }
-            Reply::Purged(count) => Answer::Purged(*count),
+            Reply::Worked { done, examined, next } => {
+                assert_eq!((done, *next), (examined, 0));
+                Answer::Purged(*done)
+            }
             Reply::Refused(refusal) => Answer::Refused(why_of(refusal)),
             other => panic!("{other:?} answers no command"),
         }

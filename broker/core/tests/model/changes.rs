@@ -47,7 +47,8 @@ impl Model {
                 let removed = self.subscription(subscription)?.rules.remove(rule);
                 removed.map(|_| Answer::Done).ok_or(why(ErrorCode::NotFound))
             }
-            Change::Purge { address } => self.purge(address),
+            Change::Purge { address, .. } => self.purge(address),
+            other => panic!("{other:?} is in no history yet"),
         }
     }
 

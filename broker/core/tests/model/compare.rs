@@ -167,7 +167,10 @@ impl Run {
         let locks = self.model.queues(&here).into_iter().filter_map(|at| self.model.queue(&at));
         let deadline = locks.flat_map(Queue::locks).map(|lock| lock.deadline_ms).min();
         if let Some(deadline) = deadline {
-            assert!(machine.next_deadline_ms(self.world.now).is_some_and(|next| next <= deadline), "would wake too late");
+            assert!(
+                machine.next_deadline_ms(self.world.now).is_some_and(|next| next <= deadline),
+                "would wake too late"
+            );
         }
         assert!(machine.next_deadline_ms(self.world.now).is_none_or(|next| next > 0));
     }

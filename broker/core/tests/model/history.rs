@@ -4,12 +4,12 @@ use super::ops::{CLIENTS, How, Item, Op, QUEUES, SUBSCRIPTIONS, Sent, TOPICS};
 use super::queue::Queue;
 use super::run::Run;
 use super::support::world::incoming;
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, ReceiverKey, Ticket};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
-use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::rule::{Filter, Rule};
 
 /// The entities of a history by number; some may not be there.
@@ -84,7 +84,10 @@ impl Run {
             }
             Op::Purge { entity: at, dead } => {
                 let lane = if *dead { Lane::DeadLetter } else { Lane::Main };
-                self.change(entity(*at), |entity| Change::Purge { address: Address { entity, lane } });
+                self.change(entity(*at), |entity| Change::Purge {
+                    address: Address { entity, lane },
+                    portion: Portion::default(),
+                });
             }
             Op::Settle { items } => self.settle(items),
             Op::Again { request } => self.again(*request),
@@ -122,6 +125,9 @@ impl Run {
                     lock_duration_ms: lock_s * 1_000,
                     release_on_disconnect: *let_go,
                     held: if *hold { self.held(shard, owner) } else { Vec::new() },
+                    weight: 1,
+                    session: SessionWish::None,
+                    wait_ms: 0,
                 };
                 self.send(shard, Command::OpenReceiver(open));
             }

@@ -10,7 +10,7 @@ use postrider_core::limits::Window;
 use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
-use postrider_protocol::request::{Flow, ReceiveMode};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -161,8 +161,18 @@ impl Run {
         let ticket = self.ticket(self.next_connection);
         let mode = ReceiveMode::ReceiveAndDelete;
         let (lock_duration_ms, release_on_disconnect, held) = (0, false, Vec::new());
-        let open =
-            OpenReceiver { ticket, owner, address, mode, lock_duration_ms, release_on_disconnect, held };
+        let open = OpenReceiver {
+            ticket,
+            owner,
+            address,
+            mode,
+            lock_duration_ms,
+            release_on_disconnect,
+            held,
+            weight: 1,
+            session: SessionWish::None,
+            wait_ms: 0,
+        };
         self.send(shard, Command::OpenReceiver(open));
         let flow = Flow { handle: owner.handle, delivered: 0, credit: 10_000, drain: true };
         let ticket = self.ticket(self.next_connection);

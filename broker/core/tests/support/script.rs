@@ -3,11 +3,11 @@
 use super::line::{Line, ms};
 use super::show::Names;
 use super::world::{World, incoming};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, ReceiverKey, Ticket};
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::options::EntityKind;
-use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -174,6 +174,9 @@ impl Script {
             lock_duration_ms: line.ms("lock").unwrap_or(0),
             release_on_disconnect: line.has("release_on_disconnect"),
             held: held.map(|label| self.names.token(label).lease).collect(),
+            weight: line.number("weight").unwrap_or(1) as u32,
+            session: SessionWish::None,
+            wait_ms: line.ms("wait").unwrap_or(0),
         };
         self.send(shard, Command::OpenReceiver(open));
         if let Some(credit) = line.number("credit") {
@@ -252,7 +255,7 @@ impl Script {
                 rule: line.rules().remove(0),
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
-            "purge" => Change::Purge { address: line.address(0) },
+            "purge" => Change::Purge { address: line.address(0), portion: Portion::default() },
             "publish" => {
                 let message = |message: &_| match incoming_or_refused(message) {
                     Some(refusal) => Err(refusal),

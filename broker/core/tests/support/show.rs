@@ -92,7 +92,9 @@ impl Names {
             Fact::PageState(queue, first, state) => {
                 format!("PageState {} {}: {}", self.queue(shard, *queue), place(*first), state_text(state))
             }
-            Fact::PageGone(queue, first) => format!("PageGone {} {}", self.queue(shard, *queue), place(*first)),
+            Fact::PageGone(queue, first) => {
+                format!("PageGone {} {}", self.queue(shard, *queue), place(*first))
+            }
             Fact::PagesGone(queue, from, to) => {
                 format!("PagesGone {} {}..{}", self.queue(shard, *queue), place(*from), place(*to))
             }
@@ -129,7 +131,10 @@ impl Names {
                 let queue = self.queue(shard, load.queue);
                 format!(
                     "load {queue} {}..{}, {} messages or {} bytes",
-                    place(load.from), place(load.to), load.messages, load.bytes
+                    place(load.from),
+                    place(load.to),
+                    load.messages,
+                    load.bytes
                 )
             }
         }
@@ -238,9 +243,9 @@ fn state_text(state: &bytes::Bytes) -> String {
         if more.is_empty() { attempts } else { format!("[{attempts}{more}]") }
     };
     let signs: Vec<_> = (0..).zip(&state.attempts).map(|(at, attempts)| sign(at, *attempts)).collect();
-    let text = signs.chunk_by(|a, b| a == b).map(|run| {
-        if run.len() > 10 { format!("{}x{}", run[0], run.len()) } else { run.join(" ") }
-    });
+    let text = signs
+        .chunk_by(|a, b| a == b)
+        .map(|run| if run.len() > 10 { format!("{}x{}", run[0], run.len()) } else { run.join(" ") });
     text.collect::<Vec<_>>().join(" ")
 }
 
@@ -291,12 +296,15 @@ fn reply_text(reply: &Reply) -> String {
                 Settled::Refused(why) => format!("{}{times}", refusal(why)),
             }
         }),
-        Reply::Opened { max_message_bytes: 0, lock_duration_ms } => {
+        Reply::Opened { max_message_bytes: 0, lock_duration_ms, .. } => {
             format!("opened lock={}s", lock_duration_ms / 1_000)
         }
         Reply::Opened { max_message_bytes, .. } => format!("opened max_message_bytes={max_message_bytes}"),
         Reply::Drained { delivered, .. } => format!("drained delivered={delivered}"),
-        Reply::Purged(count) => format!("purged {count}"),
+        Reply::Worked { done, examined, next: 0 } if done == examined => format!("worked on {done}"),
+        Reply::Worked { done, examined, next } => {
+            format!("worked on {done} of {examined}, next is {next}")
+        }
         other => format!("{other:?}"),
     }
 }
