@@ -12,6 +12,7 @@ use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::{PeekState, Published, Reply, Settled};
 use postrider_protocol::request::{Flow, Request, SettleItem, Settlement, States};
+use postrider_protocol::retry::{Retry, RetryPolicy};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::wire::{Malformed, Read};
@@ -298,6 +299,24 @@ proptest! {
         payload in proptest::collection::vec(prop_oneof![4 => Just(0u8), 4 => 0..9u8, 1 => any::<u8>()], 0..300),
     ) {
         use_up(&made(one(&examples::frames()[which]).opcode, 0, 1, &payload));
+    }
+
+    /// What passes for a policy has a canonical text.
+    #[test]
+    fn no_retry_policy_panics(text in strategies::retry_text()) {
+        if let Ok(policy) = RetryPolicy::parse(&text) {
+            prop_assert_eq!(RetryPolicy::parse(&policy.to_string()).unwrap(), policy);
+        }
+    }
+
+    #[test]
+    fn no_delay_is_above_its_most(text in strategies::retry_policy(), attempt: u32, entropy: u64) {
+        let policy = RetryPolicy::parse(&text).unwrap();
+        for reason in [None, Some("R0"), Some("R3")] {
+            if let Retry::DelayMs(delay_ms) = policy.after(attempt, reason, entropy) {
+                prop_assert!(delay_ms <= limits::RETRY_DELAY_MS);
+            }
+        }
     }
 
     #[test]

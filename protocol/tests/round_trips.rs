@@ -12,6 +12,7 @@ use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::options::Options;
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::Request;
+use postrider_protocol::retry::RetryPolicy;
 use postrider_protocol::rule::Rule;
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::{Id, Value};
@@ -117,6 +118,12 @@ proptest! {
     #[test]
     fn options(options in strategies::options()) {
         prop_assert_eq!(again(&options, Options::put, Options::read), options);
+    }
+
+    #[test]
+    fn retry_policies(text in strategies::retry_policy()) {
+        let policy = RetryPolicy::parse(&text).unwrap();
+        prop_assert_eq!(RetryPolicy::parse(&policy.to_string()).unwrap(), policy);
     }
 
     #[test]

@@ -5,8 +5,9 @@ mod layout;
 mod peeked;
 mod queue;
 
+pub use crate::selection::PeekState;
 pub use delivery::{Delivered, Delivery, put_delivered, put_delivery_head};
-pub use peeked::{PeekState, Peeked};
+pub use peeked::Peeked;
 pub use queue::{CauseInfo, ConsumerInfo, ConsumersInfo, SessionInfo};
 
 use crate::entity::EntityInfo;

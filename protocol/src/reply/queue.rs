@@ -1,7 +1,7 @@
 //! What there is to say about a queue: its sessions, its consumers, the causes of its dead letters.
 
 use crate::limits;
-use crate::request::Cause;
+use crate::selection::Cause;
 use crate::wire::{self, Read, Reader};
 use bytes::{BufMut, BytesMut};
 

@@ -1,9 +1,9 @@
 //! What a request can say rightly laid out and is still not allowed, whatever it is about.
 
-use super::selection::check_filter;
 use super::{Request, SessionWish};
 use crate::error::{ErrorCode, Refusal};
 use crate::limits;
+use crate::selection::check_filter;
 use bytes::Bytes;
 
 impl Request {

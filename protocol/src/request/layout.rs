@@ -1,12 +1,12 @@
 //! How requests are laid out in bytes.
 
-use super::selection::{put_sequences, read_sequences};
 use super::settle::read_settle_items;
 use super::{Flow, Hello, Listing, OpenReceiver, Request, ScheduledAction, Selection, Stamp, States, opcode};
 use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
+use crate::selection::{put_sequences, read_sequences};
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
 

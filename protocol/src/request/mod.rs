@@ -3,11 +3,10 @@
 mod check;
 mod layout;
 mod receiver;
-mod selection;
 mod settle;
 
+pub use crate::selection::{Cause, Selection, States};
 pub use receiver::{Flow, OpenReceiver, ReceiveMode, SessionWish};
-pub use selection::{Cause, Selection, States};
 pub use settle::{SettleItem, Settlement};
 
 use crate::options::{EntityKind, Options};

@@ -105,7 +105,7 @@ pub fn record() -> impl Strategy<Value = Record> {
         DeadLetterInfo { source, reason, description, time_ms }
     });
     let numbers = any::<(u64, u64, Option<u64>)>();
-    (numbers, option::of(info), prop_oneof![Just(0), any::<u32>()], message()).prop_map(
+    (numbers, option::of(info), prop_oneof![0..3u32, any::<u32>()], message()).prop_map(
         |((enqueued_time_ms, enqueued_sequence, expires_at_ms), dead_letter, redrive_count, message)| {
             Record {
                 enqueued_time_ms,
@@ -117,6 +117,55 @@ pub fn record() -> impl Strategy<Value = Record> {
             }
         },
     )
+}
+
+/// Pieces of retry policies in any order: some are policies.
+pub fn retry_text() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 18] = [
+        "immediate",
+        "list",
+        "linear",
+        "exponential",
+        "max",
+        "factor",
+        "jitter",
+        "dead-letter",
+        "on",
+        ";",
+        ":",
+        ",",
+        "1s",
+        "90s",
+        "0ms",
+        "720h",
+        "20%",
+        "3",
+    ];
+    let piece = prop_oneof![9 => select(PIECES.to_vec()).prop_map(str::to_owned), 1 => text()];
+    vec(piece, 0..14).prop_map(|pieces| pieces.join(" "))
+}
+
+/// Retry policies.
+pub fn retry_policy() -> impl Strategy<Value = String> {
+    let ms = 1..=limits::RETRY_DELAY_MS;
+    let delays = || {
+        prop_oneof![
+            Just("immediate".to_owned()),
+            vec(ms.clone(), 1..5).prop_map(|list| {
+                format!("list {}", list.iter().map(|ms| format!("{ms}ms")).collect::<Vec<_>>().join(","))
+            }),
+            (ms.clone(), ms.clone()).prop_map(|(a, b)| format!("linear {}ms max {}ms", a.min(b), a.max(b))),
+            (ms.clone(), ms.clone(), 2..=100u32, 0..=100u32).prop_map(|(a, b, factor, jitter)| {
+                let (first, most) = (a.min(b), a.max(b));
+                format!("exponential {first}ms max {most}ms factor {factor} jitter {jitter}%")
+            }),
+        ]
+    };
+    let response = prop_oneof![delays(), Just("dead-letter".to_owned())];
+    (delays(), vec(response, 0..4)).prop_map(|(delays, responses)| {
+        let responses = responses.iter().enumerate().map(|(at, response)| format!("; on R{at}: {response}"));
+        delays + &responses.collect::<String>()
+    })
 }
 
 /// Options through their public door: names and texts that are allowed.

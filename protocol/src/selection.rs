@@ -1,10 +1,72 @@
-//! Which messages of a queue a request is about.
+//! Which messages of a queue a request is about, and the states and causes that tell them apart.
 
 use crate::error::Refusal;
 use crate::limits;
-use crate::reply::PeekState;
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
+use std::fmt;
+
+/// The state of a message that was peeked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PeekState {
+    /// Waits to be delivered.
+    Ready,
+    /// A consumer holds it.
+    Locked,
+    /// Waits for its time to be enqueued.
+    Scheduled,
+    /// Was set aside, to be received by its number.
+    Deferred,
+    /// Waits for its next attempt.
+    Delayed,
+}
+
+impl PeekState {
+    /// All states, in the order of their codes.
+    pub const ALL: [PeekState; 5] =
+        [PeekState::Ready, PeekState::Locked, PeekState::Scheduled, PeekState::Deferred, PeekState::Delayed];
+
+    /// The name that users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            PeekState::Ready => "ready",
+            PeekState::Locked => "locked",
+            PeekState::Scheduled => "scheduled",
+            PeekState::Deferred => "deferred",
+            PeekState::Delayed => "delayed",
+        }
+    }
+
+    /// The state's code in bytes.
+    pub fn code(self) -> u8 {
+        match self {
+            PeekState::Ready => 0,
+            PeekState::Locked => 1,
+            PeekState::Scheduled => 2,
+            PeekState::Deferred => 3,
+            PeekState::Delayed => 4,
+        }
+    }
+
+    /// The state of a name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Read<Self> {
+        let code = reader.u8("state")?;
+        Self::ALL
+            .into_iter()
+            .find(|state| state.code() == code)
+            .ok_or_else(|| Malformed::new("state", format!("found {code}, states are 0 to 4")))
+    }
+}
+
+impl fmt::Display for PeekState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// A set of states that messages can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,7 +188,7 @@ impl Selection {
 }
 
 /// Refuses the SQL text of a filter that is longer than [`limits::FILTER_CHARS`].
-pub(super) fn check_filter(filter: &str) -> Result<(), Refusal> {
+pub(crate) fn check_filter(filter: &str) -> Result<(), Refusal> {
     let (chars, most) = (filter.chars().count(), limits::FILTER_CHARS);
     if chars <= most {
         return Ok(());
@@ -135,11 +197,11 @@ pub(super) fn check_filter(filter: &str) -> Result<(), Refusal> {
 }
 
 /// Writes sequence numbers: a list of u64.
-pub(super) fn put_sequences(out: &mut BytesMut, sequences: &[u64]) {
+pub(crate) fn put_sequences(out: &mut BytesMut, sequences: &[u64]) {
     wire::put_list(out, sequences, |out, sequence| out.put_u64(*sequence));
 }
 
 /// Reads sequence numbers, at most [`limits::SEQUENCES`].
-pub(super) fn read_sequences(reader: &mut Reader) -> Read<Vec<u64>> {
+pub(crate) fn read_sequences(reader: &mut Reader) -> Read<Vec<u64>> {
     reader.list("sequences", 8, limits::SEQUENCES, |reader| reader.u64("sequence"))
 }
