@@ -49,6 +49,7 @@ impl Translator {
     /// What `request` comes to; refuses what names nothing or breaks a limit.
     pub fn translate(&self, number: u32, request: Request) -> Result<Answer, Refusal> {
         let ticket = Ticket { connection: self.connection, request: number };
+        request.check()?;
         match request {
             Request::Hello(_) => {
                 Err(Refusal::invalid("hello", "was said before; the connection is authenticated"))
