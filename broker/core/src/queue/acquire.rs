@@ -62,8 +62,8 @@ impl Queue {
         self.next_strand().is_some()
     }
 
-    /// The strand whose head is next: a more urgent one goes before one that has waited less long. What has to be
-    /// loaded first holds up what is less urgent.
+    /// The strand whose head is next: a more urgent one goes before one that has not waited so much longer. As long as
+    /// the head of one is not loaded, nobody knows.
     fn next_strand(&self) -> Option<usize> {
         let mut next: Option<(u64, usize)> = None;
         for (rank, strand) in self.strands.iter().enumerate() {
@@ -73,7 +73,7 @@ impl Queue {
                     let turn = since.saturating_add(rank as u64 * PRIORITY_AGING_MS);
                     next = Some(next.map_or((turn, rank), |next| next.min((turn, rank))));
                 }
-                None if !strand.cold.is_empty() => break,
+                None if !strand.cold.is_empty() => return None,
                 None => {}
             }
         }
@@ -118,6 +118,9 @@ impl Queue {
             let slot = hot.slots[index as usize];
             acquired.push(page, index, slot.attempts().unwrap_or(0), hot);
             hot.slots[index as usize] = slot.on(event).expect("a place in the ready set has a ready slot");
+            if event == Event::Drop {
+                hot.changed.remove(&index);
+            }
             index += 1;
         }
         let (messages, bytes, units) =

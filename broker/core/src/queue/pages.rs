@@ -182,9 +182,14 @@ impl Queue {
         self.change(page, index, super::Event::Lock { lease }).is_some()
     }
 
-    /// In recovery: nothing that was done has to be stored.
+    /// In recovery: nothing that was done has to be stored. Whether the store still calls for a page with locks is not
+    /// known: it will be told again when a lock ends.
     pub fn recovered(&mut self) {
-        self.stirred.clear();
+        for first in std::mem::take(&mut self.stirred) {
+            if let Some(page) = self.window.get_mut(&first) {
+                page.alarm_ms = NEVER_MS;
+            }
+        }
         self.changed.clear();
     }
 
