@@ -7,7 +7,7 @@ use postrider_protocol::entity::EntityInfo;
 use postrider_protocol::message::{DeadLetterInfo, Message};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::reply::{PeekState, Peeked, Reply, StatusInfo};
-use postrider_protocol::request::{Listing, Request, Stamp};
+use postrider_protocol::request::{Listing, Request, Selection, Stamp, States};
 use postrider_protocol::rule::Rule;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -176,19 +176,31 @@ impl Admin {
     /// Looks at messages from number `from` on, without touching them: at most `limit`, and at most a page of 1,000.
     pub async fn peek(&self, address: &str, from: u64, limit: u32) -> Result<Vec<PeekedMessage>, Error> {
         let what = "peek";
-        match self.connection.ask(what, Request::Peek { address: address.to_owned(), from, limit }).await? {
-            Reply::Peeked(messages) => messages.into_iter().map(PeekedMessage::new).collect(),
+        let (states, filter) = (States::ALL, String::new());
+        let request = Request::Peek { address: address.to_owned(), from, limit, states, filter };
+        match self.connection.ask(what, request).await? {
+            Reply::Peeked { messages, .. } => messages.into_iter().map(PeekedMessage::new).collect(),
             other => Err(Error::unexpected(what, &other)),
         }
     }
 
     /// Removes all messages of a queue that nobody holds. Returns how many.
     pub async fn purge(&self, address: &str) -> Result<u64, Error> {
-        let what = "purge a queue";
-        let request = Request::Purge { stamp: Stamp::default(), address: address.to_owned() };
-        match self.connection.ask(what, request).await? {
-            Reply::Purged(count) => Ok(count),
-            other => Err(Error::unexpected(what, &other)),
+        let (what, mut purged, mut from) = ("purge a queue", 0, 0);
+        loop {
+            let request = Request::Purge {
+                stamp: Stamp::default(),
+                address: address.to_owned(),
+                selection: Selection::default(),
+                from,
+                to: 0,
+                limit: 0,
+            };
+            match self.connection.ask(what, request).await? {
+                Reply::Worked { done, next: 0, .. } => return Ok(purged + done),
+                Reply::Worked { done, next, .. } => (purged, from) = (purged + done, next),
+                other => return Err(Error::unexpected(what, &other)),
+            }
         }
     }
 

@@ -127,6 +127,7 @@ fn option_value(value: &OptionValue) -> Value {
         OptionValue::Number(number) => json!(number),
         OptionValue::Flag(flag) => json!(flag),
         OptionValue::Text(text) => json!(text),
+        OptionValue::Unset => Value::Null,
     }
 }
 

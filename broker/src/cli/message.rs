@@ -136,8 +136,12 @@ mod tests {
 
     #[test]
     fn a_table_shows_what_people_look_for() {
-        let dead =
-            DeadLetterInfo { source: "q".into(), reason: "Broken".into(), description: "no address".into() };
+        let dead = DeadLetterInfo {
+            source: "q".into(),
+            reason: "Broken".into(),
+            description: "no address".into(),
+            time_ms: 0,
+        };
         let table = shown(Output::Table, &full(), Some(&dead));
         let (header, line) = table.split_once('\n').unwrap();
         let columns: Vec<_> = header.split_whitespace().collect();
@@ -163,7 +167,8 @@ mod tests {
     #[test]
     fn what_is_shown_as_json_can_be_sent_again() {
         let plain = Message { body: "hello".into(), ..Message::default() };
-        let dead = DeadLetterInfo { source: "q".into(), reason: "r".into(), description: "d".into() };
+        let dead =
+            DeadLetterInfo { source: "q".into(), reason: "r".into(), description: "d".into(), time_ms: 0 };
         for message in [full(), plain, Message { body: vec![0xff, 0].into(), ..Message::default() }] {
             let json = shown(Output::Jsonl, &message, Some(&dead));
             assert_eq!(line::parse(&json).unwrap(), message, "{json}");

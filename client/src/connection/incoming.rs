@@ -203,7 +203,7 @@ impl Actor {
                 })?;
                 resolve(waiters, outcomes.into_iter().map(settled));
             }
-            (Waiting::Open { handle, answer }, Reply::Opened { max_message_bytes, lock_duration_ms }) => {
+            (Waiting::Open { handle, answer }, Reply::Opened { max_message_bytes, lock_duration_ms, .. }) => {
                 self.handle_opened(handle, answer, max_message_bytes, lock_duration_ms);
             }
             (Waiting::Reopen { handle }, Reply::Opened { .. }) => self.handle_reopened(handle, live),

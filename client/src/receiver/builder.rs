@@ -87,7 +87,7 @@ impl ReceiverBuilder {
             mode: self.mode,
             lock_duration_ms,
             release_on_disconnect: self.release_on_disconnect,
-            held: Vec::new(),
+            ..OpenReceiver::default()
         });
         let opening = |answer| Operation::OpenReceiver { open, cell, events: events_in, answer };
         let lock_ms = owner.connection.call_within("open a receiver", opening).await?;

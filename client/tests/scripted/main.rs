@@ -375,7 +375,7 @@ async fn what_cannot_be_sent_again_fails_by_name() {
     let (purged, _) = tokio::join!(admin.purge("q"), async {
         let (request, Request::Purge { stamp, .. }) = peer.next().await else { panic!() };
         assert_eq!((stamp.sequence, stamp.floor), (2, 2));
-        peer.reply(request, &Reply::Purged(3)).await;
+        peer.reply(request, &Reply::Worked { done: 3, examined: 3, next: 0 }).await;
     });
     assert_eq!(purged, Ok(3));
 }

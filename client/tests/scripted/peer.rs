@@ -110,7 +110,7 @@ impl Peer {
     pub async fn open_sender(&mut self) -> u32 {
         match self.next().await {
             (request, Request::OpenSender { handle, .. }) => {
-                self.reply(request, &Reply::Opened { max_message_bytes: 1 << 20, lock_duration_ms: 0 }).await;
+                self.reply(request, &opened(1 << 20, 0)).await;
                 handle
             }
             other => panic!("not the opening of a sender: {other:?}"),
@@ -120,8 +120,7 @@ impl Peer {
     pub async fn open_receiver(&mut self) -> OpenReceiver {
         match self.next().await {
             (request, Request::OpenReceiver(open)) => {
-                self.reply(request, &Reply::Opened { max_message_bytes: 1 << 20, lock_duration_ms: 30_000 })
-                    .await;
+                self.reply(request, &opened(0, 30_000)).await;
                 open
             }
             other => panic!("not the opening of a receiver: {other:?}"),
@@ -174,12 +173,17 @@ impl Peer {
     }
 }
 
+/// The answer to the opening of a link.
+fn opened(max_message_bytes: u64, lock_duration_ms: u64) -> Reply {
+    Reply::Opened { max_message_bytes, lock_duration_ms, session_id: String::new(), locked_until_ms: 0 }
+}
+
 fn record(message: &Message) -> bytes::Bytes {
     let record = Record {
         enqueued_time_ms: 1_700_000_000_000,
         enqueued_sequence: 1,
-        dead_letter: None,
         message: message.encode(),
+        ..Record::default()
     };
     let mut out = BytesMut::new();
     record.put(&mut out);
