@@ -12,7 +12,7 @@ use postrider_core::shard::{Shard, Turn};
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
-use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::token::LockToken;
 
 const CLIENT: u128 = 7;
@@ -87,6 +87,9 @@ impl Machine {
             lock_duration_ms: 0,
             release_on_disconnect: false,
             held: Vec::new(),
+            weight: 1,
+            session: SessionWish::None,
+            wait_ms: 0,
         })
     }
 
