@@ -43,7 +43,7 @@ async fn names_and_options_are_checked() {
     let short = postrider_client::Options::new().with_number(LOCK_DURATION_MS, 1);
     refused(admin.create_queue("q", short).await, ErrorCode::InvalidArgument);
     refused(
-        admin.create_queue("q", options(&[("requires_session", "true")])).await,
+        admin.create_queue("q", options(&[("forward_to", "q")])).await,
         ErrorCode::InvalidArgument,
     );
     refused(
