@@ -1,7 +1,7 @@
 //! From facts to rows: blind, total, and the same everywhere.
 
 use crate::fact::Fact;
-use crate::key::{Key, KeyRange};
+use crate::key::{Alarm, Key, KeyRange};
 use bytes::{Bytes, BytesMut};
 
 /// One change of the rows.
@@ -65,6 +65,15 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         Fact::OutcomesGone(client, first) => sink(Write::Delete(Key::Outcomes(shard, *client, *first))),
         Fact::AlarmSet(alarm) => sink(Write::Put(Key::Alarm(shard, *alarm), Bytes::new())),
         Fact::AlarmGone(alarm) => sink(Write::Delete(Key::Alarm(shard, *alarm))),
+        Fact::Scheduled(queue, number, row) => {
+            let alarm = Alarm::scheduled(row.due_ms, *queue, *number);
+            sink(Write::Put(Key::Scheduled(shard, *queue, *number), laid_out(|out| row.put(out))));
+            sink(Write::Put(Key::Alarm(shard, alarm), Bytes::new()));
+        }
+        Fact::ScheduledGone(queue, number, due_ms) => {
+            sink(Write::Delete(Key::Scheduled(shard, *queue, *number)));
+            sink(Write::Delete(Key::Alarm(shard, Alarm::scheduled(*due_ms, *queue, *number))));
+        }
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
 }

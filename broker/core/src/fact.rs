@@ -53,6 +53,17 @@ pub struct QueueRow {
     pub delayed: u64,
     /// Messages whose time to live ran out since the queue was created.
     pub expired: u64,
+    /// Messages that are to be enqueued at a moment.
+    pub scheduled: u64,
+}
+
+/// A scheduled message as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledRow {
+    /// When it is due, UTC milliseconds.
+    pub due_ms: u64,
+    /// The message as its sender laid it out.
+    pub message: Bytes,
 }
 
 /// A shard's own counters. Numbers only rise and are never given twice.
@@ -99,6 +110,10 @@ pub enum Fact {
     AlarmSet(Alarm),
     /// It has happened, or will not.
     AlarmGone(Alarm),
+    /// A message is to be enqueued at a moment, and an alarm says when.
+    Scheduled(QueueId, u64, ScheduledRow),
+    /// The scheduled message was due at this moment; it and its alarm are gone.
+    ScheduledGone(QueueId, u64, u64),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -177,6 +192,16 @@ impl Fact {
                 out.put_u64(*first);
             }
             Fact::AlarmSet(alarm) | Fact::AlarmGone(alarm) => alarm.put(out),
+            Fact::Scheduled(queue, number, row) => {
+                put_queue(out, *queue);
+                out.put_u64(*number);
+                row.put(out);
+            }
+            Fact::ScheduledGone(queue, number, due_ms) => {
+                put_queue(out, *queue);
+                out.put_u64(*number);
+                out.put_u64(*due_ms);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -199,6 +224,8 @@ impl Fact {
             Fact::ShardState(..) => 14,
             Fact::AlarmSet(..) => 15,
             Fact::AlarmGone(..) => 16,
+            Fact::Scheduled(..) => 17,
+            Fact::ScheduledGone(..) => 18,
         }
     }
 
@@ -220,7 +247,9 @@ impl Fact {
             14 => Fact::ShardState(ShardRow::read(reader)?),
             15 => Fact::AlarmSet(read_alarm(reader)?),
             16 => Fact::AlarmGone(read_alarm(reader)?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 16"))),
+            17 => Fact::Scheduled(read_queue(reader)?, reader.u64("number")?, ScheduledRow::read(reader)?),
+            18 => Fact::ScheduledGone(read_queue(reader)?, reader.u64("number")?, reader.u64("due_ms")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 18"))),
         })
     }
 }
@@ -267,7 +296,8 @@ impl QueueRow {
     /// Writes the row.
     pub fn put(&self, out: &mut BytesMut) {
         let row = [self.next, self.low, self.active, self.bytes, self.unmatched];
-        for number in row.into_iter().chain([self.deferred, self.delayed, self.expired]) {
+        let waiting = [self.deferred, self.delayed, self.expired, self.scheduled];
+        for number in row.into_iter().chain(waiting) {
             out.put_u64(number);
         }
     }
@@ -283,7 +313,21 @@ impl QueueRow {
             deferred: reader.u64("deferred")?,
             delayed: reader.u64("delayed")?,
             expired: reader.u64("expired")?,
+            scheduled: reader.u64("scheduled")?,
         })
+    }
+}
+
+impl ScheduledRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.due_ms);
+        wire::put_blob(out, &self.message);
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(ScheduledRow { due_ms: reader.u64("due_ms")?, message: reader.blob("message")? })
     }
 }
 

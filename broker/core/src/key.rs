@@ -9,6 +9,7 @@
 //! 0x30  QueueState     u16 shard | u64 entity | u8 lane
 //! 0x40  Page           u16 shard | u64 entity | u8 lane | u64 first sequence number
 //! 0x41  PageState      u16 shard | u64 entity | u8 lane | u64 first sequence number
+//! 0x48  Scheduled      u16 shard | u64 entity | u8 lane | u64 sequence number
 //! 0x50  Lease          u16 shard | u64 lease
 //! 0x60  Outcomes       u16 shard | u128 client | u64 first request sequence
 //! ```
@@ -57,6 +58,8 @@ pub enum Key {
     Page(u16, QueueId, u64),
     /// What became of a page's messages.
     PageState(u16, QueueId, u64),
+    /// A message that is to be enqueued at a moment.
+    Scheduled(u16, QueueId, u64),
     /// The locks of one delivery.
     Lease(u16, u64),
     /// Answers that a client may ask for again.
@@ -81,6 +84,8 @@ pub struct Alarm {
 pub enum Wake {
     /// A page: one of its messages expires, or has waited long enough.
     Page(u64),
+    /// A scheduled message: it is due.
+    Scheduled(u64),
 }
 
 impl Alarm {
@@ -92,6 +97,11 @@ impl Alarm {
         Alarm { when_ms, queue, what: Wake::Page(first) }
     }
 
+    /// The alarm of a scheduled message.
+    pub fn scheduled(when_ms: u64, queue: QueueId, number: u64) -> Self {
+        Alarm { when_ms, queue, what: Wake::Scheduled(number) }
+    }
+
     /// Writes the alarm.
     pub fn put(&self, out: &mut impl BufMut) {
         out.put_u64(self.when_ms);
@@ -99,6 +109,7 @@ impl Alarm {
         out.put_u8(self.queue.lane.code());
         let (kind, number) = match self.what {
             Wake::Page(first) => (0, first),
+            Wake::Scheduled(number) => (1, number),
         };
         out.put_u8(kind);
         out.put_u64(number);
@@ -110,6 +121,7 @@ impl Alarm {
         let queue = read_queue(bytes)?;
         let what = match (bytes.try_get_u8().ok()?, bytes.try_get_u64().ok()?) {
             (0, first) => Wake::Page(first),
+            (1, number) => Wake::Scheduled(number),
             _ => return None,
         };
         Some(Alarm { when_ms, queue, what })
@@ -132,6 +144,7 @@ const RULE: u8 = 0x21;
 const QUEUE_STATE: u8 = 0x30;
 const PAGE: u8 = 0x40;
 const PAGE_STATE: u8 = 0x41;
+const SCHEDULED: u8 = 0x48;
 const LEASE: u8 = 0x50;
 const OUTCOMES: u8 = 0x60;
 const ALARM: u8 = 0x70;
@@ -156,6 +169,10 @@ impl Key {
             Key::PageState(shard, queue, first) => {
                 put_queue(&mut out, PAGE_STATE, *shard, *queue);
                 out.put_u64(*first);
+            }
+            Key::Scheduled(shard, queue, number) => {
+                put_queue(&mut out, SCHEDULED, *shard, *queue);
+                out.put_u64(*number);
             }
             Key::Lease(shard, lease) => {
                 put_shard(&mut out, LEASE, *shard);
@@ -197,6 +214,7 @@ impl Key {
             QUEUE_STATE => Key::QueueState(shard, read_queue(&mut bytes)?),
             PAGE => Key::Page(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
+            SCHEDULED => Key::Scheduled(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
             OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
             ALARM => Key::Alarm(shard, Alarm::read(&mut bytes)?),
@@ -227,7 +245,7 @@ fn read_queue(bytes: &mut &[u8]) -> Option<QueueId> {
 }
 
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 4] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE];
+const ENTITY_CONTENT: [u8; 5] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE, SCHEDULED];
 
 impl KeyRange {
     fn prefix(from: Vec<u8>) -> Self {
@@ -268,6 +286,18 @@ impl KeyRange {
     /// All alarms of a shard.
     pub fn alarms(shard: u16) -> Self {
         Self::of_shard(ALARM, shard)
+    }
+
+    /// The alarms of a shard from one on.
+    pub fn alarms_from(shard: u16, first: Alarm) -> Self {
+        KeyRange { from: Key::Alarm(shard, first).encode(), ..Self::alarms(shard) }
+    }
+
+    /// The scheduled messages of a queue or topic from a number on.
+    pub fn scheduled(shard: u16, queue: QueueId, from: u64) -> Self {
+        let mut all = Vec::new();
+        put_queue(&mut all, SCHEDULED, shard, queue);
+        KeyRange { from: Key::Scheduled(shard, queue, from).encode(), ..Self::prefix(all) }
     }
 
     /// All recorded outcomes of a shard.
@@ -322,11 +352,17 @@ mod tests {
                 .prop_map(|((shard, first), queue)| Key::Page(shard, queue, first)),
             (any::<(u16, u64)>(), any_queue())
                 .prop_map(|((shard, first), queue)| Key::PageState(shard, queue, first)),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, number), queue)| Key::Scheduled(shard, queue, number)),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
             (any::<(u16, u64, u64)>(), any_queue()).prop_map(|((shard, when_ms, first), queue)| Key::Alarm(
                 shard,
                 Alarm::page(when_ms, queue, first)
+            )),
+            (any::<(u16, u64, u64)>(), any_queue()).prop_map(|((shard, when_ms, number), queue)| Key::Alarm(
+                shard,
+                Alarm::scheduled(when_ms, queue, number)
             )),
         ]
     }

@@ -31,8 +31,12 @@ pub const RECEIVER_ROOM_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Milliseconds of waiting that are worth as much as one level of priority.
 pub const PRIORITY_AGING_MS: u64 = 60_000;
-/// Alarms that one tick answers; the rest follows in the next turn.
-pub const ALARMS_PER_TICK: usize = 64;
+/// Steps of work for which one tick answers alarms; the rest follows in the next turn. A scheduled message is a step.
+pub const ALARM_STEPS_PER_TICK: usize = 1_024;
+/// Steps that a look at a page, which may have as many messages as there are steps, counts as.
+pub const STEPS_OF_A_PAGE: usize = 16;
+/// Bytes of scheduled messages, with their copies, that one tick enqueues: the message that passes it is the last.
+pub const DUE_BYTES_PER_TICK: usize = 8 * 1024 * 1024;
 
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;

@@ -3,7 +3,7 @@
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
 use crate::page::NEVER_MS;
-use crate::shard::{Shard, not_available};
+use crate::shard::Shard;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::EntityName;
@@ -54,8 +54,7 @@ impl Shard {
     /// Refuses what the entity does not take, whatever it holds at the moment.
     fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
-        incoming.check_size(found.settings.max_message_bytes)?;
-        check_available(&incoming.message)
+        incoming.check_size(found.settings.max_message_bytes)
     }
 
     /// Takes in a message that was checked.
@@ -65,11 +64,16 @@ impl Shard {
         entity: u64,
         incoming: &Incoming,
     ) -> Result<Published, Damage> {
-        Ok(Published::Accepted(self.route(cx, entity, incoming)))
+        let due_ms = incoming.message.scheduled_enqueue_time_ms.unwrap_or(0);
+        Ok(Published::Accepted(if due_ms > cx.now.wall_ms {
+            self.schedule(entity, due_ms, incoming)
+        } else {
+            self.route(cx, entity, incoming)
+        }))
     }
 
     /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.
-    fn route(&mut self, cx: &Context<'_>, entity: u64, incoming: &Incoming) -> u64 {
+    pub(crate) fn route(&mut self, cx: &Context<'_>, entity: u64, incoming: &Incoming) -> u64 {
         match self.catalog.get(entity).map(|found| found.row.kind) {
             Some(EntityKind::Topic) => self.fan_out(cx, entity, incoming),
             _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming),
@@ -109,14 +113,6 @@ impl Shard {
                 .is_some_and(|entity| entity.rules.values().any(|rule| rule.filter.matches(message)))
         };
         subscriptions.iter().filter(wants).copied().collect()
-    }
-}
-
-/// Refuses what a message may ask for one day, but not of this version.
-fn check_available(message: &Message) -> Result<(), Refusal> {
-    match message.scheduled_enqueue_time_ms {
-        None => Ok(()),
-        Some(_) => Err(not_available("scheduled_enqueue_time_ms")),
     }
 }
 

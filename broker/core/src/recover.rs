@@ -8,7 +8,6 @@ use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
-use crate::page::NEVER_MS;
 use crate::queue::Queue;
 use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
@@ -53,7 +52,7 @@ impl Shard {
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
-            alarm_ms: NEVER_MS,
+            next_alarm: None,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -200,7 +199,11 @@ fn each_row(
     })
 }
 
-fn read_row<T>(what: &str, value: Bytes, read: impl Fn(&mut Reader) -> Read<T>) -> Result<T, Damage> {
+pub(crate) fn read_row<T>(
+    what: &str,
+    value: Bytes,
+    read: impl Fn(&mut Reader) -> Read<T>,
+) -> Result<T, Damage> {
     let mut reader = Reader::new(value);
     let whole = read(&mut reader).and_then(|row| reader.finish().map(|()| row));
     whole.map_err(|malformed| Damage::new(format!("{what}: {malformed}")))

@@ -9,11 +9,11 @@ use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
 use crate::effect::Effect;
 use crate::fact::{Fact, ShardRow};
-use crate::key::QueueId;
+use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
-use crate::page::{NEVER_MS, Page};
+use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::staged::{Staged, StagedRows};
@@ -60,8 +60,8 @@ pub struct Shard {
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
     pub(crate) outcomes: Outcomes,
-    /// When the next alarm is due, UTC milliseconds.
-    pub(crate) alarm_ms: u64,
+    /// The first alarm that is set: no row of one is in front of it.
+    pub(crate) next_alarm: Option<Alarm>,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -157,8 +157,8 @@ impl Shard {
     /// When [`Shard::tick`] has something to do, on the monotonic clock, as far as can be said at `now`.
     pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
-        let alarm = (self.alarm_ms != NEVER_MS)
-            .then(|| now.mono_ms.saturating_add(self.alarm_ms.saturating_sub(now.wall_ms)));
+        let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
+        let alarm = self.next_alarm.map(until);
         lock.into_iter().chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
     }
 
@@ -182,7 +182,7 @@ impl Shard {
         self.outcomes.seal(&mut turn.facts);
         self.read = None;
         self.staged.clear();
-        self.alarm_ms = turn.facts.iter().filter_map(alarm_ms).fold(self.alarm_ms, u64::min);
+        self.next_alarm = turn.facts.iter().filter_map(alarm_of).chain(self.next_alarm).min();
         if !turn.facts.is_empty() {
             self.row.position += 1;
             turn.facts.push(Fact::ShardState(self.row));
@@ -270,6 +270,7 @@ impl Shard {
             counters: Counters {
                 active: count(main, Queue::active),
                 locked: count(main, Queue::locked),
+                scheduled: entity.topic.scheduled + count(main, |queue| queue.row().scheduled),
                 deferred: count(main, |queue| queue.row().deferred),
                 delayed: count(main, |queue| queue.row().delayed),
                 expired: count(main, |queue| queue.row().expired),
@@ -305,9 +306,11 @@ impl Shard {
     }
 }
 
-fn alarm_ms(fact: &Fact) -> Option<u64> {
+/// The alarm that a fact sets.
+fn alarm_of(fact: &Fact) -> Option<Alarm> {
     match fact {
-        Fact::AlarmSet(alarm) => Some(alarm.when_ms),
+        Fact::AlarmSet(alarm) => Some(*alarm),
+        Fact::Scheduled(queue, number, row) => Some(Alarm::scheduled(row.due_ms, *queue, *number)),
         _ => None,
     }
 }

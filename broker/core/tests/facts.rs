@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use postrider_core::apply::{self, Write};
 use postrider_core::command::Owner;
-use postrider_core::fact::{self, EntityRow, Fact, QueueRow, ShardRow};
+use postrider_core::fact::{self, EntityRow, Fact, QueueRow, ScheduledRow, ShardRow};
 use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
@@ -42,6 +42,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         holds: vec![hold, Hold { index: 5, count: 1, held: false, ..hold }],
     };
     let recorded = Recorded { sequence: 9, opcode: 0x84, fields: Bytes::from_static(b"\x01") };
+    let scheduled =
+        ScheduledRow { due_ms: 1_700_000_060_000, message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body") };
     vec![
         ("EntityPut", Fact::EntityPut(7, entity)),
         ("EntityGone", Fact::EntityGone(7)),
@@ -60,6 +62,7 @@ fn examples() -> Vec<(&'static str, Fact)> {
                     deferred: 2,
                     delayed: 1,
                     expired: 6,
+                    scheduled: 4,
                 },
             ),
         ),
@@ -73,6 +76,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("OutcomesGone", Fact::OutcomesGone(0xabcd, 9)),
         ("AlarmSet", Fact::AlarmSet(Alarm::page(1_700_000_060_000, main, 1))),
         ("AlarmGone", Fact::AlarmGone(Alarm::page(1_700_000_060_000, main, 1))),
+        ("Scheduled", Fact::Scheduled(main, 4, scheduled)),
+        ("ScheduledGone", Fact::ScheduledGone(main, 4, 1_700_000_060_000)),
         ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
     ]
 }
@@ -169,10 +174,19 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         name,
         filter: value.map_or(Filter::True, |value| Filter::properties([("n", value)])),
     });
-    let row =
-        any::<[u64; 8]>().prop_map(|[next, low, active, bytes, unmatched, deferred, delayed, expired]| {
-            QueueRow { next, low, active, bytes, unmatched, deferred, delayed, expired }
-        });
+    let row = any::<[u64; 9]>().prop_map(
+        |[next, low, active, bytes, unmatched, deferred, delayed, expired, scheduled]| QueueRow {
+            next,
+            low,
+            active,
+            bytes,
+            unmatched,
+            deferred,
+            delayed,
+            expired,
+            scheduled,
+        },
+    );
     let alarm =
         || (queue(), any::<(u64, u64)>()).prop_map(|(queue, (when, first))| Alarm::page(when, queue, first));
     prop_oneof![
@@ -194,6 +208,11 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<(u128, u64)>().prop_map(|(client, first)| Fact::OutcomesGone(client, first)),
         alarm().prop_map(Fact::AlarmSet),
         alarm().prop_map(Fact::AlarmGone),
+        (queue(), any::<(u64, u64)>(), some_bytes()).prop_map(|(queue, (number, due_ms), message)| {
+            Fact::Scheduled(queue, number, ScheduledRow { due_ms, message })
+        }),
+        (queue(), any::<(u64, u64)>())
+            .prop_map(|(queue, (number, due_ms))| Fact::ScheduledGone(queue, number, due_ms)),
         any::<[u64; 3]>().prop_map(|[position, last_lease, last_entity]| {
             Fact::ShardState(ShardRow { position, last_lease, last_entity })
         }),

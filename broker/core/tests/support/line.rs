@@ -89,7 +89,19 @@ impl Line {
     /// The messages in the arguments behind the first: `m1` is a message of this id and body, `x100` are hundred.
     pub fn messages(&self) -> Vec<Message> {
         let words = self.args[1..].iter().filter(|word| *word != "atomic");
-        words.flat_map(|word| self.messages_of(word)).collect()
+        let due_ms = self.ms("at").map(|at| super::world::START_MS + at);
+        let due = |message| Message { scheduled_enqueue_time_ms: due_ms, ..message };
+        words.flat_map(|word| self.messages_of(word)).map(due).collect()
+    }
+
+    /// The numbers in the arguments behind the first; `4-7` are several.
+    pub fn sequences(&self) -> Vec<u64> {
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        let run = |word: &String| {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            number(first)..=number(last)
+        };
+        self.args[1..].iter().flat_map(run).collect()
     }
 
     fn messages_of(&self, word: &str) -> Vec<Message> {

@@ -7,7 +7,9 @@ use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Rec
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::options::EntityKind;
-use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{
+    Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp,
+};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -256,6 +258,15 @@ impl Script {
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
             "purge" => Change::Purge { address: line.address(0), portion: Portion::default() },
+            "cancel" | "deliver-now" => Change::Scheduled {
+                entity: line.entity(),
+                action: if line.verb == "cancel" {
+                    ScheduledAction::Cancel
+                } else {
+                    ScheduledAction::DeliverNow
+                },
+                sequences: line.sequences(),
+            },
             "publish" => {
                 let message = |message: &_| match incoming_or_refused(message) {
                     Some(refusal) => Err(refusal),

@@ -56,8 +56,10 @@ impl Names {
     fn alarm(&self, shard: u16, alarm: Alarm) -> String {
         let what = match alarm.what {
             Wake::Page(first) => format!("page {}", place(first)),
+            Wake::Scheduled(number) => format!("scheduled {number}"),
         };
-        format!("{} {what} at {}", self.queue(shard, alarm.queue), time(alarm.when_ms))
+        let when = if alarm.when_ms == 0 { "once".to_owned() } else { time(alarm.when_ms) };
+        format!("{} {what} at {when}", self.queue(shard, alarm.queue))
     }
 
     /// A fact in a line. The shard's own counters, which every turn writes, are left out.
@@ -79,6 +81,7 @@ impl Names {
                     ("deferred", row.deferred),
                     ("delayed", row.delayed),
                     ("expired", row.expired),
+                    ("scheduled", row.scheduled),
                 ];
                 let more = more.into_iter().filter(|(_, count)| *count > 0);
                 let more: String = more.map(|(name, count)| format!(" {name}={count}")).collect();
@@ -113,6 +116,13 @@ impl Names {
             Fact::OutcomesGone(client, first) => format!("OutcomesGone {} {first}", client_name(*client)),
             Fact::AlarmSet(alarm) => format!("AlarmSet {}", self.alarm(shard, *alarm)),
             Fact::AlarmGone(alarm) => format!("AlarmGone {}", self.alarm(shard, *alarm)),
+            Fact::Scheduled(queue, number, row) => {
+                let message = message_id(&row.message);
+                format!("Scheduled {} {number}: {message} at {}", self.queue(shard, *queue), time(row.due_ms))
+            }
+            Fact::ScheduledGone(queue, number, _) => {
+                format!("ScheduledGone {} {number}", self.queue(shard, *queue))
+            }
         };
         Some(format!("fact {text}"))
     }
@@ -199,8 +209,8 @@ fn client_name(mut client: u128) -> String {
     String::from_utf8(name).unwrap()
 }
 
-fn message_name(record: &Record) -> String {
-    let message = Message::decode(record.message.clone()).unwrap();
+fn message_id(message: &bytes::Bytes) -> String {
+    let message = Message::decode(message.clone()).unwrap();
     message.message_id.map_or_else(|| "-".to_owned(), |id| id.to_string())
 }
 
@@ -209,7 +219,7 @@ fn page_text(page: &bytes::Bytes) -> String {
     if page.len() > 10 {
         return format!("{} messages", page.len());
     }
-    let name = |record: Record| message_name(&record) + &expires(&record) + &dead_letter(&record);
+    let name = |record: Record| message_id(&record.message) + &expires(&record) + &dead_letter(&record);
     let names = (0..page.len()).map(|at| match page.record(at) {
         Some(record) => name(Record::decode(record).unwrap()),
         None => ".".to_owned(),

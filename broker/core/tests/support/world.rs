@@ -105,6 +105,15 @@ impl World {
         self.shadow.apply(of, &decoded);
     }
 
+    /// As many messages are scheduled as are counted.
+    fn check_scheduled(&self) {
+        let infos = self.shards.iter().flat_map(|shard| shard.list(None, "", "", usize::MAX));
+        let counted: u64 = infos.map(|info| info.counters.scheduled).sum();
+        let keys = self.rows.0.keys().map(|key| Key::decode(key).unwrap());
+        let rows = keys.filter(|key| matches!(key, Key::Scheduled(..))).count();
+        assert_eq!(rows as u64, counted, "scheduled messages");
+    }
+
     fn position(&self, shard: u16) -> u64 {
         let row = self.rows.get(&Key::ShardState(shard)).unwrap();
         row.map_or(0, |row| u64::from_be_bytes(row[..8].try_into().unwrap()))
@@ -155,6 +164,7 @@ impl World {
 
     /// The end of every test: the replica is what the store is.
     pub fn finish(&self) {
+        self.check_scheduled();
         assert_eq!(self.rows, self.shadow, "the replica differs from the store");
     }
 }
