@@ -4,7 +4,7 @@ use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::Options;
 use postrider_protocol::rule::{Condition, Filter, Rule};
-use postrider_protocol::value::Value;
+use postrider_protocol::value::{Id, Value};
 
 /// One line of input.
 #[derive(Debug, Clone)]
@@ -98,12 +98,29 @@ impl Line {
             .map_or_else(|| word.to_owned().into(), |size| super::world::body(size as usize));
         let mut message = Message { time_to_live_ms: self.ms("ttl"), ..Message::new(body) }.with_id(word);
         message.subject = self.option("subject").map(str::to_owned);
+        message.cost = self.number("cost").map(|cost| cost as u32);
+        message.priority = self.number("priority").map(|priority| priority as u8);
+        match self.option("id") {
+            Some("none") => message.message_id = None,
+            Some(id) => message.message_id = Some(id_of(id)),
+            None => {}
+        }
         for (name, value) in &self.options {
             if let Some(name) = name.strip_prefix("p.") {
                 message = message.with_property(name, value_of(value));
             }
         }
         vec![message]
+    }
+}
+
+/// An id: `number:7`, `uuid:7`, `bytes:ab`, or a text.
+fn id_of(text: &str) -> Id {
+    match text.split_once(':') {
+        Some(("number", number)) => Id::Number(number.parse().unwrap()),
+        Some(("uuid", bits)) => Id::Uuid(bits.parse().unwrap()),
+        Some(("bytes", bytes)) => Id::Bytes(bytes.to_owned().into()),
+        _ => Id::Text(text.to_owned()),
     }
 }
 
