@@ -2,7 +2,7 @@
 
 use crate::fact::{EntityRow, QueueRow};
 use crate::settings::Settings;
-use postrider_protocol::error::Refusal;
+use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{self, EntityKind, Options};
 use postrider_protocol::rule::Rule;
@@ -57,6 +57,16 @@ impl Entity {
         }
         all.update(&self.row.options);
         all
+    }
+
+    /// Refuses what is sent to an entity that takes nothing in at the moment.
+    pub fn check_sending(&self) -> Result<(), Refusal> {
+        if self.settings.may_send {
+            return Ok(());
+        }
+        let status = self.row.options.text(options::STATUS).unwrap_or_default();
+        let text = format!("is {status} and takes no messages; set its status to active");
+        Err(Refusal::new(ErrorCode::Disabled, text).about(&self.row.name))
     }
 
     /// The subscription's rules.

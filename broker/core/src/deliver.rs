@@ -45,7 +45,8 @@ impl Line {
 impl Shard {
     /// Gives out what the queue has ready, to those who hold least of it.
     pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) {
-        if self.queues.get(&id).is_some_and(Queue::has_next) {
+        let gives = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_receive);
+        if gives && self.queues.get(&id).is_some_and(Queue::has_next) {
             let mut line = Line::of(self.open_receivers(id));
             while let Some((receiver, share)) = self.next_share(id, &line) {
                 line.remove(&self.receivers[&receiver]);
@@ -55,8 +56,8 @@ impl Shard {
                 line.extend(self.receivers.get(&receiver).filter(|receiver| receiver.is_open()));
             }
         }
-        self.answer_drains(id);
-        let wanted = self.open_receivers(id).next().is_some();
+        self.answer_drains(id, gives);
+        let wanted = gives && self.open_receivers(id).next().is_some();
         if let Some(queue) = self.queues.get_mut(&id) {
             self.turn.effects.extend(queue.wants_load(wanted).into_iter().map(Effect::Load));
         }
@@ -140,10 +141,10 @@ impl Shard {
         (LockToken { shard: self.id, lease, place: 0, salt }, until_ms)
     }
 
-    /// Answers the receivers that wait to hear that nothing more is ready.
-    fn answer_drains(&mut self, id: QueueId) {
+    /// Answers the receivers that wait to hear that nothing more is ready. What is not given out at the moment is not.
+    fn answer_drains(&mut self, id: QueueId, gives: bool) {
         let Some(queue) = self.queues.get(&id) else { return };
-        let empty = !queue.has_next() && queue.is_all_hot();
+        let empty = !gives || (!queue.has_next() && queue.is_all_hot());
         for key in queue.receivers.clone() {
             let Some(receiver) = self.receivers.get_mut(&key) else { continue };
             if !empty && receiver.credit > 0 {

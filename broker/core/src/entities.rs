@@ -124,6 +124,8 @@ impl Shard {
             entity.set_options(all);
             self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
+        // What was held back may be given out now.
+        self.hungry.extend([QueueId::main(id), QueueId::dead_letter(id)]);
         Ok(Reply::Done)
     }
 

@@ -48,13 +48,33 @@ impl Shard {
                 Refusal::invalid("address", "is a subscription; send to its topic").about(name.as_str())
             );
         }
+        found.check_sending()?;
         Ok(entity)
     }
 
     /// Refuses what the entity does not take, whatever it holds at the moment.
     fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
-        incoming.check_size(found.settings.max_message_bytes)
+        incoming.check_size(found.settings.max_message_bytes)?;
+        self.check_cost(entity, &incoming.message)
+    }
+
+    /// Refuses a message that costs more than its queue, or a subscription that wants it, has units in all.
+    fn check_cost(&self, entity: u64, message: &Message) -> Result<(), Refusal> {
+        let Some(cost) = message.cost else { return Ok(()) };
+        let takers = match self.catalog.get(entity).map(|found| found.row.kind) {
+            Some(EntityKind::Topic) => self.subscriptions_for(entity, message),
+            _ => vec![entity],
+        };
+        let takers = takers.into_iter().filter_map(|taker| self.catalog.get(taker));
+        let small = takers.into_iter().find(|taker| u64::from(cost) > taker.settings.capacity_units);
+        small.map_or(Ok(()), |taker| {
+            let (name, units) = (&taker.row.name, taker.settings.capacity_units);
+            Err(Refusal::invalid(
+                "cost",
+                format!("is {cost}, but {name} has {units} units in all (capacity_units)"),
+            ))
+        })
     }
 
     /// Takes in a message that was checked.
@@ -108,9 +128,9 @@ impl Shard {
     fn subscriptions_for(&self, topic: u64, message: &Message) -> Vec<u64> {
         let subscriptions = self.catalog.get(topic).map_or(&[][..], |entity| &entity.subscriptions);
         let wants = |id: &&u64| {
-            self.catalog
-                .get(**id)
-                .is_some_and(|entity| entity.rules.values().any(|rule| rule.filter.matches(message)))
+            self.catalog.get(**id).is_some_and(|entity| {
+                entity.settings.may_send && entity.rules.values().any(|rule| rule.filter.matches(message))
+            })
         };
         subscriptions.iter().filter(wants).copied().collect()
     }

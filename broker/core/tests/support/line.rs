@@ -4,7 +4,7 @@ use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::Options;
 use postrider_protocol::rule::{Condition, Filter, Rule};
-use postrider_protocol::value::Value;
+use postrider_protocol::value::{Id, Value};
 
 /// One line of input.
 #[derive(Debug, Clone)]
@@ -116,6 +116,11 @@ impl Line {
         message.priority = self.number("priority").map(|priority| priority as u8);
         message.cost = self.number("cost").map(|cost| cost as u32);
         message.properties = self.properties();
+        match self.option("id") {
+            Some("none") => message.message_id = None,
+            Some(id) => message.message_id = Some(id_of(id)),
+            None => {}
+        }
         vec![message]
     }
 
@@ -123,6 +128,16 @@ impl Line {
     pub fn properties(&self) -> Vec<(String, Value)> {
         let named = self.options.iter().filter_map(|(name, value)| Some((name.strip_prefix("p.")?, value)));
         named.map(|(name, value)| (name.to_owned(), value_of(value))).collect()
+    }
+}
+
+/// An id: `number:7`, `uuid:7`, `bytes:ab`, or a text.
+fn id_of(text: &str) -> Id {
+    match text.split_once(':') {
+        Some(("number", number)) => Id::Number(number.parse().unwrap()),
+        Some(("uuid", bits)) => Id::Uuid(bits.parse().unwrap()),
+        Some(("bytes", bytes)) => Id::Bytes(bytes.to_owned().into()),
+        _ => Id::Text(text.to_owned()),
     }
 }
 
