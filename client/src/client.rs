@@ -5,6 +5,7 @@ use crate::connection::{Config, Connection, ReconnectPolicy};
 use crate::error::Error;
 use crate::receiver::{Receiver, ReceiverBuilder};
 use crate::sender::Sender;
+use crate::session::SessionReceiverBuilder;
 use crate::url;
 use postrider_protocol::limits;
 use std::fmt;
@@ -72,6 +73,19 @@ impl Client {
     /// A receiver with other settings than the defaults.
     pub fn receiver_builder(&self, address: &str) -> ReceiverBuilder {
         ReceiverBuilder::new(self.connection.clone(), address)
+    }
+
+    /// A receiver of one session of a queue or subscription with `requires_session`.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// # async fn run(client: postrider_client::Client) -> Result<(), postrider_client::Error> {
+    /// let session = client.session_receiver("orders").next().wait(Duration::from_secs(30)).accept().await?;
+    /// println!("{}", session.session_id());
+    /// # Ok(()) }
+    /// ```
+    pub fn session_receiver(&self, address: &str) -> SessionReceiverBuilder {
+        SessionReceiverBuilder::new(self.receiver_builder(address))
     }
 
     /// Creates, changes, lists and deletes entities.

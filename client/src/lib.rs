@@ -24,6 +24,7 @@
 //!
 //! * [`Sender`]: `send` waits for the confirm, `enqueue` pipelines, `send_batch` does many.
 //! * [`Receiver`]: `receive`, `receive_batch`, a `Stream`, or [`Receiver::subscribe`] with a handler.
+//! * [`SessionReceiver`]: messages that belong together, in order and by one receiver at a time.
 //! * [`Delivery`]: the message, and how to settle it.
 //! * [`Admin`]: queues, topics, subscriptions, rules.
 //! * [`Error`]: by name, and whether a retry can help.
@@ -34,17 +35,20 @@ mod connection;
 mod delivery;
 mod error;
 mod receiver;
+mod scheduled;
 mod sender;
+mod session;
 mod subscribe;
 mod url;
 
 pub use admin::{Admin, PeekedMessage};
 pub use client::{Client, ClientBuilder};
 pub use connection::{ReconnectPolicy, SendOutcome};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Properties};
 pub use error::Error;
 pub use receiver::{Receiver, ReceiverBuilder};
 pub use sender::{Confirm, Sender};
+pub use session::{SessionOptions, SessionReceiver, SessionReceiverBuilder};
 pub use subscribe::{HandlerError, SubscribeOptions, Subscription};
 
 pub use bytes::Bytes;

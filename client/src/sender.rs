@@ -2,15 +2,18 @@
 
 use crate::connection::{Connection, LinkOwner, Operation, SendOutcome};
 use crate::error::Error;
+use crate::scheduled::scheduled;
 use bytes::Bytes;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::limits;
 use postrider_protocol::message::Message;
+use postrider_protocol::request::ScheduledAction;
 use postrider_protocol::value::Id;
 use serde::Serialize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// Sends messages to one queue or topic. Cheap to clone; clones share the link.
@@ -38,7 +41,8 @@ impl Sender {
         let owner = LinkOwner::new(connection);
         let (handle, cell, address) = (owner.handle, owner.cell.clone(), address.to_owned());
         let opening = |answer| Operation::OpenSender { handle, address: address.clone(), cell, answer };
-        let max_message_bytes = owner.connection.call_within("open a sender", opening).await?;
+        let opened = owner.connection.call_within("open a sender", opening).await?;
+        let max_message_bytes = opened.max_message_bytes;
         Ok(Sender { link: Arc::new(SenderLink { owner, address, max_message_bytes }) })
     }
 
@@ -176,6 +180,37 @@ impl Sender {
             ))
         })?;
         self.send(Message::new(body).with_content_type("application/json")).await
+    }
+
+    /// Sends a message that is not to be delivered before `at`, and returns the number to cancel it by.
+    ///
+    /// ```no_run
+    /// use postrider_client::Message;
+    /// use std::time::{Duration, SystemTime};
+    /// # async fn run(sender: postrider_client::Sender) -> Result<(), postrider_client::Error> {
+    /// let at = SystemTime::now() + Duration::from_secs(3600);
+    /// let number = sender.schedule(Message::new("remember the milk"), at).await?;
+    /// for cancelled in sender.cancel_scheduled(&[number]).await? {
+    ///     cancelled?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn schedule(&self, message: Message, at: SystemTime) -> Result<u64, Error> {
+        Ok(self.send(message.with_scheduled_at(at)).await?.sequence)
+    }
+
+    /// Removes scheduled messages by their numbers, each for itself and in the order given.
+    ///
+    /// # Errors
+    ///
+    /// Of each: `MessageNotFound` where none is scheduled under that number, because it was delivered or cancelled.
+    pub async fn cancel_scheduled(&self, sequences: &[u64]) -> Result<Vec<Result<(), Error>>, Error> {
+        scheduled(self.connection(), self.address(), ScheduledAction::Cancel, sequences).await
+    }
+
+    /// Has scheduled messages delivered now instead of when they are due, each for itself and in the order given.
+    pub async fn deliver_scheduled_now(&self, sequences: &[u64]) -> Result<Vec<Result<(), Error>>, Error> {
+        scheduled(self.connection(), self.address(), ScheduledAction::DeliverNow, sequences).await
     }
 
     /// Waits for the confirms of this sender that are under way, and closes the link for all clones.

@@ -38,7 +38,7 @@ impl Actor {
     fn forget_connection(&mut self) {
         self.outgoing.queue.clear();
         for waiting in self.outgoing.unanswered.lost() {
-            waiting.fail(&Error::Closed);
+            waiting.fail(&Error::Connection("the connection was lost; ask again".to_owned()));
         }
         self.links.receivers.values_mut().for_each(super::links::ReceiverLink::lost);
     }
@@ -124,11 +124,17 @@ impl Actor {
         live.resuming = None;
         self.lost_since = None;
         self.resumed_at = Some(Instant::now());
-        self.outgoing.unanswered.frames().into_iter().for_each(|frame| self.outgoing.queue.push(frame));
+        self.send_again(false);
         let receivers = self.links.receivers.iter().filter(|(_, link)| link.opened_once);
         let handles: Vec<u32> = receivers.map(|(handle, _)| *handle).collect();
         handles.into_iter().for_each(|handle| self.reopen_receiver(handle));
+        self.send_again(true);
         tracing::info!(address = self.config.address, "connected again");
+    }
+
+    fn send_again(&mut self, about_receivers: bool) {
+        let frames = self.outgoing.unanswered.frames(about_receivers);
+        frames.into_iter().for_each(|frame| self.outgoing.queue.push(frame));
     }
 
     /// Opens a receiver again, naming the leases the application still holds.
