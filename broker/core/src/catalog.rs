@@ -91,7 +91,7 @@ impl Catalog {
     /// Adds an entity, and a subscription to its topic.
     pub fn insert(&mut self, id: u64, entity: Entity) {
         self.names.insert(entity.row.name.to_ascii_lowercase(), id);
-        if let Some(topic) = self.topic_of(&entity.row) {
+        if let Some(topic) = self.topic_of_row(&entity.row) {
             topic.subscriptions.push(id);
         }
         self.entities.insert(id, entity);
@@ -101,17 +101,24 @@ impl Catalog {
     pub fn remove(&mut self, id: u64) -> Option<Entity> {
         let entity = self.entities.remove(&id)?;
         self.names.remove(&entity.row.name.to_ascii_lowercase());
-        if let Some(topic) = self.topic_of(&entity.row) {
+        if let Some(topic) = self.topic_of_row(&entity.row) {
             topic.subscriptions.retain(|subscription| *subscription != id);
         }
         Some(entity)
     }
 
-    fn topic_of(&mut self, row: &EntityRow) -> Option<&mut Entity> {
+    fn topic_of_row(&mut self, row: &EntityRow) -> Option<&mut Entity> {
         let name = EntityName::new(&row.name).ok()?;
         let (topic, _) = name.subscription()?;
         let id = self.names.get(&topic.to_ascii_lowercase())?;
         self.entities.get_mut(id)
+    }
+
+    /// The topic that a subscription belongs to.
+    pub fn topic_of(&self, subscription: u64) -> Option<u64> {
+        let name = EntityName::new(&self.get(subscription)?.row.name).ok()?;
+        let (topic, _) = name.subscription()?;
+        self.names.get(&topic.to_ascii_lowercase()).copied()
     }
 
     /// The number of a name.

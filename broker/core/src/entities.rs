@@ -31,6 +31,7 @@ impl Shard {
         let row = EntityRow { name: name.as_str().to_owned(), kind, created_ms: now.wall_ms, options };
         self.turn.facts.push(Fact::EntityPut(id, row.clone()));
         self.catalog.insert(id, Entity::new(row));
+        self.watch_idle(id);
         if kind == EntityKind::Topic {
             self.touched_topics.insert(id);
         } else {
@@ -126,16 +127,21 @@ impl Shard {
         }
         // What was held back may be given out now.
         self.hungry.extend([QueueId::main(id), QueueId::dead_letter(id)]);
+        self.watch_idle(id);
         Ok(Reply::Done)
     }
 
     pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
-        let (id, entity) = self.catalog.require(name)?;
-        for subscription in entity.subscriptions.clone() {
-            self.delete_entity(subscription);
-        }
-        self.delete_entity(id);
+        let (id, _) = self.catalog.require(name)?;
+        self.delete_whole(id);
         Ok(Reply::Done)
+    }
+
+    /// Deletes an entity, and a topic's subscriptions with it.
+    pub(crate) fn delete_whole(&mut self, id: u64) {
+        let subscriptions = self.catalog.get(id).map(|entity| entity.subscriptions.clone());
+        subscriptions.into_iter().flatten().for_each(|subscription| self.delete_entity(subscription));
+        self.delete_entity(id);
     }
 
     fn delete_entity(&mut self, id: u64) {
@@ -144,6 +150,7 @@ impl Shard {
             self.delete_queue(QueueId { entity: id, lane }, &entity.row.name);
         }
         self.touched_topics.remove(&id);
+        self.idle.forget(id);
         self.turn.facts.push(Fact::EntityGone(id));
     }
 

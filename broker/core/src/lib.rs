@@ -34,6 +34,7 @@ mod bulk;
 mod deferred;
 mod deliver;
 mod entities;
+mod idle;
 mod links;
 mod locks;
 pub mod moves;

@@ -4,6 +4,7 @@
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
 use crate::fact::{EntityRow, QueueRow, ShardRow};
+use crate::idle::Idle;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
@@ -31,6 +32,7 @@ impl Shard {
         shard.load_entities(rows)?;
         shard.load_leases(rows, now)?;
         shard.load_alarms(rows)?;
+        shard.idle.seal(now.mono_ms);
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
             _ => Ok(()),
@@ -53,6 +55,7 @@ impl Shard {
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
             next_alarm: None,
+            idle: Idle::default(),
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -67,6 +70,7 @@ impl Shard {
         each_row(rows, &KeyRange::entities(self.id), |key, value| {
             if let Key::Entity(_, entity) = key {
                 self.catalog.insert(entity, Entity::new(read_row("an entity", value, EntityRow::read)?));
+                self.watch_idle(entity);
             }
             Ok(())
         })?;
@@ -162,6 +166,7 @@ impl Shard {
             }
         }
         self.check_leases()?;
+        self.check_idle()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

@@ -9,6 +9,7 @@ use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
 use crate::effect::Effect;
 use crate::fact::{Fact, ShardRow};
+use crate::idle::Idle;
 use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
 use crate::limits::Window;
@@ -62,6 +63,7 @@ pub struct Shard {
     pub(crate) outcomes: Outcomes,
     /// The first alarm that is set: no row of one is in front of it.
     pub(crate) next_alarm: Option<Alarm>,
+    pub(crate) idle: Idle,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -125,6 +127,7 @@ impl Shard {
         change: Change,
     ) -> Result<Result<Reply, Refusal>, Damage> {
         let receiver = |handle| ReceiverKey { connection: ticket.connection, handle };
+        self.note_use(&change);
         Ok(match change {
             Change::Publish { entity, atomic, messages } => self.publish(cx, &entity, atomic, messages)?,
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
@@ -151,7 +154,9 @@ impl Shard {
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
         self.outcomes.tick(cx.now.mono_ms);
         self.expire_locks(cx)?;
-        self.ring_alarms(cx)
+        self.ring_alarms(cx)?;
+        self.delete_idle(cx);
+        Ok(())
     }
 
     /// When [`Shard::tick`] has something to do, on the monotonic clock, as far as can be said at `now`.
@@ -159,7 +164,8 @@ impl Shard {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
         let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
         let alarm = self.next_alarm.map(until);
-        lock.into_iter().chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
+        let idle = self.idle.next_deadline_ms();
+        lock.into_iter().chain(alarm).chain(idle).chain(self.outcomes.next_deadline_ms()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
@@ -180,6 +186,7 @@ impl Shard {
         }
         self.seal_leases(&mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
+        self.idle.seal(cx.now.mono_ms);
         self.read = None;
         self.staged.clear();
         self.next_alarm = turn.facts.iter().filter_map(alarm_of).chain(self.next_alarm).min();
