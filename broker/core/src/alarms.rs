@@ -1,4 +1,4 @@
-//! What happens by itself, at a moment on the wall clock: messages expire, delays end.
+//! What happens by itself, at a moment on the wall clock: messages expire, delays end, ids are forgotten.
 //!
 //! Alarms are rows in the order of their moments, at most one for each page; in memory there is only when the next one
 //! is due. So they cost the same however many there are, and a start finds them as they were. An alarm is a hint to
@@ -30,6 +30,7 @@ impl Shard {
             self.turn.facts.push(crate::fact::Fact::AlarmGone(alarm));
             match alarm.what {
                 Wake::Page(first) => self.ring_page(cx, alarm.queue, first)?,
+                Wake::Window => self.ring_window(cx, alarm.queue.entity),
             }
         }
         Ok(())

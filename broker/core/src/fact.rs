@@ -53,6 +53,30 @@ pub struct QueueRow {
     pub delayed: u64,
     /// Messages whose time to live ran out since the queue was created.
     pub expired: u64,
+    /// Messages that were not stored because their id was seen within the window.
+    pub duplicates: u64,
+    /// Messages that made room in a full queue, or found no place in one.
+    pub dropped: u64,
+}
+
+/// Which generation of ids an entity is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationRow {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it began, UTC milliseconds.
+    pub begun_ms: u64,
+}
+
+/// Ids that an entity has seen in one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdsRow {
+    /// The generation they belong to.
+    pub generation: u64,
+    /// When they were seen, UTC milliseconds.
+    pub when_ms: u64,
+    /// Each id's text and the number of its message, in the order of the texts.
+    pub ids: Vec<(String, u64)>,
 }
 
 /// A shard's own counters. Numbers only rise and are never given twice.
@@ -99,6 +123,12 @@ pub enum Fact {
     AlarmSet(Alarm),
     /// It has happened, or will not.
     AlarmGone(Alarm),
+    /// A generation of ids begins; those before the last one are gone.
+    Generation(u64, GenerationRow),
+    /// An entity has seen ids.
+    IdsSeen(u64, IdsRow),
+    /// An entity forgets all ids.
+    IdsGone(u64),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -136,7 +166,9 @@ impl Fact {
                 out.put_u64(*entity);
                 row.put(out);
             }
-            Fact::EntityGone(number) | Fact::LeaseGone(number) => out.put_u64(*number),
+            Fact::EntityGone(number) | Fact::LeaseGone(number) | Fact::IdsGone(number) => {
+                out.put_u64(*number);
+            }
             Fact::RulePut(entity, rule) => {
                 out.put_u64(*entity);
                 rule.put(out);
@@ -177,6 +209,14 @@ impl Fact {
                 out.put_u64(*first);
             }
             Fact::AlarmSet(alarm) | Fact::AlarmGone(alarm) => alarm.put(out),
+            Fact::Generation(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
+            Fact::IdsSeen(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -199,6 +239,9 @@ impl Fact {
             Fact::ShardState(..) => 14,
             Fact::AlarmSet(..) => 15,
             Fact::AlarmGone(..) => 16,
+            Fact::Generation(..) => 17,
+            Fact::IdsSeen(..) => 18,
+            Fact::IdsGone(..) => 19,
         }
     }
 
@@ -220,7 +263,10 @@ impl Fact {
             14 => Fact::ShardState(ShardRow::read(reader)?),
             15 => Fact::AlarmSet(read_alarm(reader)?),
             16 => Fact::AlarmGone(read_alarm(reader)?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 16"))),
+            17 => Fact::Generation(reader.u64("entity")?, GenerationRow::read(reader)?),
+            18 => Fact::IdsSeen(reader.u64("entity")?, IdsRow::read(reader)?),
+            19 => Fact::IdsGone(reader.u64("entity")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 19"))),
         })
     }
 }
@@ -267,7 +313,8 @@ impl QueueRow {
     /// Writes the row.
     pub fn put(&self, out: &mut BytesMut) {
         let row = [self.next, self.low, self.active, self.bytes, self.unmatched];
-        for number in row.into_iter().chain([self.deferred, self.delayed, self.expired]) {
+        let more = [self.deferred, self.delayed, self.expired, self.duplicates, self.dropped];
+        for number in row.into_iter().chain(more) {
             out.put_u64(number);
         }
     }
@@ -283,6 +330,43 @@ impl QueueRow {
             deferred: reader.u64("deferred")?,
             delayed: reader.u64("delayed")?,
             expired: reader.u64("expired")?,
+            duplicates: reader.u64("duplicates")?,
+            dropped: reader.u64("dropped")?,
+        })
+    }
+}
+
+impl GenerationRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.number);
+        out.put_u64(self.begun_ms);
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(GenerationRow { number: reader.u64("number")?, begun_ms: reader.u64("begun_ms")? })
+    }
+}
+
+impl IdsRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.generation);
+        out.put_u64(self.when_ms);
+        wire::put_list(out, &self.ids, |out, (id, number)| {
+            wire::put_text(out, id);
+            out.put_u64(*number);
+        });
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(IdsRow {
+            generation: reader.u64("generation")?,
+            when_ms: reader.u64("when_ms")?,
+            ids: reader
+                .list("ids", 10, usize::MAX, |reader| Ok((reader.text("id")?, reader.u64("number")?)))?,
         })
     }
 }

@@ -10,6 +10,7 @@
 
 mod alarms;
 pub mod apply;
+mod bloom;
 pub mod catalog;
 pub mod command;
 pub mod context;
@@ -32,6 +33,7 @@ mod browse;
 mod bulk;
 mod deferred;
 mod deliver;
+mod duplicates;
 mod entities;
 mod links;
 mod locks;

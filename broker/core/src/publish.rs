@@ -85,7 +85,18 @@ impl Shard {
         entity: u64,
         incoming: &Incoming,
     ) -> Result<Published, Damage> {
-        Ok(Published::Accepted(self.route(cx, entity, incoming)))
+        let id = self.id_of(entity, &incoming.message);
+        if let Some(id) = &id
+            && let Some(first) = self.number_of(cx, entity, id)?
+        {
+            self.count_duplicate(entity);
+            return Ok(Published::Duplicate(first));
+        }
+        let number = self.route(cx, entity, incoming);
+        if let Some(id) = id {
+            self.remember_id(cx.now, entity, id, number);
+        }
+        Ok(Published::Accepted(number))
     }
 
     /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.

@@ -3,7 +3,8 @@
 
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
-use crate::fact::{EntityRow, QueueRow, ShardRow};
+use crate::duplicates::Duplicates;
+use crate::fact::{EntityRow, GenerationRow, QueueRow, ShardRow};
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
@@ -32,6 +33,13 @@ impl Shard {
         shard.load_entities(rows)?;
         shard.load_leases(rows, now)?;
         shard.load_alarms(rows)?;
+        each_row(rows, &KeyRange::generations(id), |key, value| {
+            if let Key::Generation(_, entity) = key {
+                let row = read_row("a generation of ids", value, GenerationRow::read)?;
+                shard.duplicates.load(entity, row);
+            }
+            Ok(())
+        })?;
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
             _ => Ok(()),
@@ -53,6 +61,7 @@ impl Shard {
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
+            duplicates: Duplicates::default(),
             alarm_ms: NEVER_MS,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -163,6 +172,7 @@ impl Shard {
             }
         }
         self.check_leases()?;
+        self.check_duplicates()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

@@ -7,6 +7,7 @@ use crate::apply;
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
+use crate::duplicates::Duplicates;
 use crate::effect::Effect;
 use crate::fact::{Fact, ShardRow};
 use crate::key::QueueId;
@@ -60,6 +61,8 @@ pub struct Shard {
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
     pub(crate) outcomes: Outcomes,
+    /// The ids that entities have seen lately.
+    pub(crate) duplicates: Duplicates,
     /// When the next alarm is due, UTC milliseconds.
     pub(crate) alarm_ms: u64,
     /// Queues where somebody may get something at the end of this turn.
@@ -179,6 +182,7 @@ impl Shard {
             }
         }
         self.seal_leases(&mut turn.facts);
+        self.duplicates.seal(cx.now, &mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
         self.read = None;
         self.staged.clear();
@@ -273,6 +277,8 @@ impl Shard {
                 deferred: count(main, |queue| queue.row().deferred),
                 delayed: count(main, |queue| queue.row().delayed),
                 expired: count(main, |queue| queue.row().expired),
+                duplicates: entity.topic.duplicates + count(main, |queue| queue.row().duplicates),
+                dropped: count(main, |queue| queue.row().dropped),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
                 receivers: receivers(main) + receivers(dead),

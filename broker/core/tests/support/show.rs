@@ -56,6 +56,7 @@ impl Names {
     fn alarm(&self, shard: u16, alarm: Alarm) -> String {
         let what = match alarm.what {
             Wake::Page(first) => format!("page {}", place(first)),
+            Wake::Window => "window".to_owned(),
         };
         format!("{} {what} at {}", self.queue(shard, alarm.queue), time(alarm.when_ms))
     }
@@ -79,6 +80,8 @@ impl Names {
                     ("deferred", row.deferred),
                     ("delayed", row.delayed),
                     ("expired", row.expired),
+                    ("duplicates", row.duplicates),
+                    ("dropped", row.dropped),
                 ];
                 let more = more.into_iter().filter(|(_, count)| *count > 0);
                 let more: String = more.map(|(name, count)| format!(" {name}={count}")).collect();
@@ -113,6 +116,16 @@ impl Names {
             Fact::OutcomesGone(client, first) => format!("OutcomesGone {} {first}", client_name(*client)),
             Fact::AlarmSet(alarm) => format!("AlarmSet {}", self.alarm(shard, *alarm)),
             Fact::AlarmGone(alarm) => format!("AlarmGone {}", self.alarm(shard, *alarm)),
+            Fact::Generation(entity, row) => {
+                let name = &self.entities[&(shard, *entity)];
+                format!("Generation {name} {} from {}", row.number, time(row.begun_ms))
+            }
+            Fact::IdsSeen(entity, row) => {
+                let ids: Vec<_> = row.ids.iter().map(|(id, number)| format!("{id}={number}")).collect();
+                let name = &self.entities[&(shard, *entity)];
+                format!("IdsSeen {name} {}: {}", row.generation, ids.join(" "))
+            }
+            Fact::IdsGone(entity) => format!("IdsGone {}", self.entities[&(shard, *entity)]),
         };
         Some(format!("fact {text}"))
     }
