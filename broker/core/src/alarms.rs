@@ -1,5 +1,5 @@
-//! What happens by itself, at a moment on the wall clock: messages expire, delays end, scheduled
-//! messages are due.
+//! What happens by itself, at a moment on the wall clock: messages expire, delays end, scheduled messages are due, ids
+//! are forgotten.
 //!
 //! Alarms are rows in the order of their moments, at most one for each page; in memory there is only the next one. So they cost the same however many there are, and a start finds them as they were. An alarm is a hint to
 //! look: what is found decides. One that outlived its page finds nothing.
@@ -45,6 +45,11 @@ impl Shard {
                 self.ring_page(cx, alarm.queue, first).map(|()| 0)
             }
             Wake::Scheduled(number) => self.ring_scheduled(cx, alarm, number),
+            Wake::Window => {
+                self.turn.facts.push(Fact::AlarmGone(alarm));
+                self.ring_window(cx, alarm.queue.entity);
+                Ok(0)
+            }
         }
     }
 
@@ -102,7 +107,7 @@ impl Wake {
     fn steps(self) -> usize {
         match self {
             Wake::Page(_) => STEPS_OF_A_PAGE,
-            Wake::Scheduled(_) => 1,
+            Wake::Scheduled(_) | Wake::Window => 1,
         }
     }
 }

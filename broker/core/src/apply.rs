@@ -2,7 +2,7 @@
 
 use crate::fact::Fact;
 use crate::key::{Alarm, Key, KeyRange};
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// One change of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +74,28 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
             sink(Write::Delete(Key::Scheduled(shard, *queue, *number)));
             sink(Write::Delete(Key::Alarm(shard, Alarm::scheduled(*due_ms, *queue, *number))));
         }
+        Fact::Generation(entity, row) => {
+            let before = row.number.saturating_sub(1);
+            sink(Write::DeleteRange(KeyRange::seen_ids(shard, *entity, before)));
+            sink(Write::Put(Key::Generation(shard, *entity), laid_out(|out| row.put(out))));
+        }
+        Fact::IdsSeen(entity, row) => {
+            for (id, number) in &row.ids {
+                let key = Key::SeenId(shard, *entity, row.generation, id.clone());
+                sink(Write::Put(key, laid_out(|out| put_seen(out, row.when_ms, *number))));
+            }
+        }
+        Fact::IdsGone(entity) => {
+            sink(Write::Delete(Key::Generation(shard, *entity)));
+            sink(Write::DeleteRange(KeyRange::seen_ids(shard, *entity, u64::MAX)));
+        }
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
+}
+
+fn put_seen(out: &mut BytesMut, when_ms: u64, number: u64) {
+    out.put_u64(when_ms);
+    out.put_u64(number);
 }
 
 fn laid_out(put: impl FnOnce(&mut BytesMut)) -> Bytes {

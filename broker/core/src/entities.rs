@@ -121,14 +121,18 @@ impl Shard {
         options.check_update(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
         let mut all = entity.row.options.clone();
         all.update(options);
-        if let Some(entity) = self.catalog.get_mut(id) {
-            entity.set_options(all);
-            self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
-        }
+        self.change_window(id, |shard| shard.set_options(id, all));
         // What was held back may be given out now.
         self.hungry.extend([QueueId::main(id), QueueId::dead_letter(id)]);
         self.watch_idle(id);
         Ok(Reply::Done)
+    }
+
+    fn set_options(&mut self, id: u64, options: Options) {
+        if let Some(entity) = self.catalog.get_mut(id) {
+            entity.set_options(options);
+            self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
+        }
     }
 
     pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
@@ -145,7 +149,9 @@ impl Shard {
     }
 
     fn delete_entity(&mut self, id: u64) {
-        let Some(entity) = self.catalog.remove(id) else { return };
+        let mut removed = None;
+        self.change_window(id, |shard| removed = shard.catalog.remove(id));
+        let Some(entity) = removed else { return };
         for lane in [Lane::Main, Lane::DeadLetter] {
             self.delete_queue(QueueId { entity: id, lane }, &entity.row.name);
         }

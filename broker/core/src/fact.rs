@@ -55,6 +55,10 @@ pub struct QueueRow {
     pub expired: u64,
     /// Messages that are to be enqueued at a moment.
     pub scheduled: u64,
+    /// Messages that were not stored because their id was seen within the window.
+    pub duplicates: u64,
+    /// Messages that made room in a full queue, or found no place in one.
+    pub dropped: u64,
 }
 
 /// A scheduled message as it is stored.
@@ -64,6 +68,26 @@ pub struct ScheduledRow {
     pub due_ms: u64,
     /// The message as its sender laid it out.
     pub message: Bytes,
+}
+
+/// Which generation of ids an entity is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationRow {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it began, UTC milliseconds.
+    pub begun_ms: u64,
+}
+
+/// Ids that an entity has seen in one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdsRow {
+    /// The generation they belong to.
+    pub generation: u64,
+    /// When they were seen, UTC milliseconds.
+    pub when_ms: u64,
+    /// Each id's text and the number of its message, in the order of the texts.
+    pub ids: Vec<(String, u64)>,
 }
 
 /// A shard's own counters. Numbers only rise and are never given twice.
@@ -114,6 +138,12 @@ pub enum Fact {
     Scheduled(QueueId, u64, ScheduledRow),
     /// The scheduled message was due at this moment; it and its alarm are gone.
     ScheduledGone(QueueId, u64, u64),
+    /// A generation of ids begins; those before the last one are gone.
+    Generation(u64, GenerationRow),
+    /// An entity has seen ids.
+    IdsSeen(u64, IdsRow),
+    /// An entity forgets all ids.
+    IdsGone(u64),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -151,7 +181,9 @@ impl Fact {
                 out.put_u64(*entity);
                 row.put(out);
             }
-            Fact::EntityGone(number) | Fact::LeaseGone(number) => out.put_u64(*number),
+            Fact::EntityGone(number) | Fact::LeaseGone(number) | Fact::IdsGone(number) => {
+                out.put_u64(*number);
+            }
             Fact::RulePut(entity, rule) => {
                 out.put_u64(*entity);
                 rule.put(out);
@@ -202,6 +234,14 @@ impl Fact {
                 out.put_u64(*number);
                 out.put_u64(*due_ms);
             }
+            Fact::Generation(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
+            Fact::IdsSeen(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -226,6 +266,9 @@ impl Fact {
             Fact::AlarmGone(..) => 16,
             Fact::Scheduled(..) => 17,
             Fact::ScheduledGone(..) => 18,
+            Fact::Generation(..) => 19,
+            Fact::IdsSeen(..) => 20,
+            Fact::IdsGone(..) => 21,
         }
     }
 
@@ -249,7 +292,10 @@ impl Fact {
             16 => Fact::AlarmGone(read_alarm(reader)?),
             17 => Fact::Scheduled(read_queue(reader)?, reader.u64("number")?, ScheduledRow::read(reader)?),
             18 => Fact::ScheduledGone(read_queue(reader)?, reader.u64("number")?, reader.u64("due_ms")?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 18"))),
+            19 => Fact::Generation(reader.u64("entity")?, GenerationRow::read(reader)?),
+            20 => Fact::IdsSeen(reader.u64("entity")?, IdsRow::read(reader)?),
+            21 => Fact::IdsGone(reader.u64("entity")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 21"))),
         })
     }
 }
@@ -297,7 +343,8 @@ impl QueueRow {
     pub fn put(&self, out: &mut BytesMut) {
         let row = [self.next, self.low, self.active, self.bytes, self.unmatched];
         let waiting = [self.deferred, self.delayed, self.expired, self.scheduled];
-        for number in row.into_iter().chain(waiting) {
+        let past = [self.duplicates, self.dropped];
+        for number in row.into_iter().chain(waiting).chain(past) {
             out.put_u64(number);
         }
     }
@@ -314,6 +361,43 @@ impl QueueRow {
             delayed: reader.u64("delayed")?,
             expired: reader.u64("expired")?,
             scheduled: reader.u64("scheduled")?,
+            duplicates: reader.u64("duplicates")?,
+            dropped: reader.u64("dropped")?,
+        })
+    }
+}
+
+impl GenerationRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.number);
+        out.put_u64(self.begun_ms);
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(GenerationRow { number: reader.u64("number")?, begun_ms: reader.u64("begun_ms")? })
+    }
+}
+
+impl IdsRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.generation);
+        out.put_u64(self.when_ms);
+        wire::put_list(out, &self.ids, |out, (id, number)| {
+            wire::put_text(out, id);
+            out.put_u64(*number);
+        });
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(IdsRow {
+            generation: reader.u64("generation")?,
+            when_ms: reader.u64("when_ms")?,
+            ids: reader
+                .list("ids", 10, usize::MAX, |reader| Ok((reader.text("id")?, reader.u64("number")?)))?,
         })
     }
 }

@@ -12,6 +12,9 @@
 //! 0x48  Scheduled      u16 shard | u64 entity | u8 lane | u64 sequence number
 //! 0x50  Lease          u16 shard | u64 lease
 //! 0x60  Outcomes       u16 shard | u128 client | u64 first request sequence
+//! 0x70  Alarm          u16 shard | u64 when_ms | u64 entity | u8 lane | u8 what | u64 number
+//! 0x80  Generation     u16 shard | u64 entity
+//! 0x81  SeenId         u16 shard | u64 entity | u64 generation | text of the id
 //! ```
 //!
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -66,6 +69,10 @@ pub enum Key {
     Outcomes(u16, u128, u64),
     /// Something is to happen by itself: in the order of when.
     Alarm(u16, Alarm),
+    /// The generation of ids that an entity remembers now.
+    Generation(u16, u64),
+    /// An id that an entity has seen, in a generation.
+    SeenId(u16, u64, u64, String),
 }
 
 /// Something that is to happen by itself.
@@ -86,6 +93,8 @@ pub enum Wake {
     Page(u64),
     /// A scheduled message: it is due.
     Scheduled(u64),
+    /// The ids of the entity: those of a generation are older than its window.
+    Window,
 }
 
 impl Alarm {
@@ -102,6 +111,11 @@ impl Alarm {
         Alarm { when_ms, queue, what: Wake::Scheduled(number) }
     }
 
+    /// The alarm of an entity's window of duplicates.
+    pub fn window(when_ms: u64, entity: u64) -> Self {
+        Alarm { when_ms, queue: QueueId::main(entity), what: Wake::Window }
+    }
+
     /// Writes the alarm.
     pub fn put(&self, out: &mut impl BufMut) {
         out.put_u64(self.when_ms);
@@ -110,6 +124,7 @@ impl Alarm {
         let (kind, number) = match self.what {
             Wake::Page(first) => (0, first),
             Wake::Scheduled(number) => (1, number),
+            Wake::Window => (2, 0),
         };
         out.put_u8(kind);
         out.put_u64(number);
@@ -122,6 +137,7 @@ impl Alarm {
         let what = match (bytes.try_get_u8().ok()?, bytes.try_get_u64().ok()?) {
             (0, first) => Wake::Page(first),
             (1, number) => Wake::Scheduled(number),
+            (2, 0) => Wake::Window,
             _ => return None,
         };
         Some(Alarm { when_ms, queue, what })
@@ -148,6 +164,8 @@ const SCHEDULED: u8 = 0x48;
 const LEASE: u8 = 0x50;
 const OUTCOMES: u8 = 0x60;
 const ALARM: u8 = 0x70;
+const GENERATION: u8 = 0x80;
+const SEEN_ID: u8 = 0x81;
 
 impl Key {
     /// The key's bytes.
@@ -187,6 +205,13 @@ impl Key {
                 put_shard(&mut out, ALARM, *shard);
                 alarm.put(&mut out);
             }
+            Key::Generation(shard, entity) => put_entity(&mut out, GENERATION, *shard, *entity),
+            Key::SeenId(shard, entity, generation, id) => {
+                out.reserve(id.len());
+                put_entity(&mut out, SEEN_ID, *shard, *entity);
+                out.put_u64(*generation);
+                out.put_slice(id.as_bytes());
+            }
         }
         out
     }
@@ -206,11 +231,7 @@ impl Key {
         let key = match kind {
             SHARD_STATE => Key::ShardState(shard),
             ENTITY => Key::Entity(shard, bytes.try_get_u64().ok()?),
-            RULE => {
-                let entity = bytes.try_get_u64().ok()?;
-                let name = String::from_utf8(std::mem::take(&mut bytes).to_vec()).ok()?;
-                Key::Rule(shard, entity, name)
-            }
+            RULE => Key::Rule(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
             QUEUE_STATE => Key::QueueState(shard, read_queue(&mut bytes)?),
             PAGE => Key::Page(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
@@ -218,6 +239,11 @@ impl Key {
             LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
             OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
             ALARM => Key::Alarm(shard, Alarm::read(&mut bytes)?),
+            GENERATION => Key::Generation(shard, bytes.try_get_u64().ok()?),
+            SEEN_ID => {
+                let (entity, generation) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Key::SeenId(shard, entity, generation, read_text(&mut bytes)?)
+            }
             _ => return None,
         };
         bytes.is_empty().then_some(key)
@@ -244,8 +270,13 @@ fn read_queue(bytes: &mut &[u8]) -> Option<QueueId> {
     Some(QueueId { entity, lane: Lane::from_code(bytes.try_get_u8().ok()?)? })
 }
 
+/// The text that a key ends with.
+fn read_text(bytes: &mut &[u8]) -> Option<String> {
+    String::from_utf8(std::mem::take(bytes).to_vec()).ok()
+}
+
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 5] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE, SCHEDULED];
+const ENTITY_CONTENT: [u8; 7] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE, SCHEDULED, GENERATION, SEEN_ID];
 
 impl KeyRange {
     fn prefix(from: Vec<u8>) -> Self {
@@ -298,6 +329,17 @@ impl KeyRange {
         let mut all = Vec::new();
         put_queue(&mut all, SCHEDULED, shard, queue);
         KeyRange { from: Key::Scheduled(shard, queue, from).encode(), ..Self::prefix(all) }
+    }
+
+    /// The current generations of ids of a shard.
+    pub fn generations(shard: u16) -> Self {
+        Self::of_shard(GENERATION, shard)
+    }
+
+    /// The ids that an entity has seen in the generations before `to`.
+    pub fn seen_ids(shard: u16, entity: u64, to: u64) -> Self {
+        let key = |generation| Key::SeenId(shard, entity, generation, String::new()).encode();
+        KeyRange { from: key(0), to: key(to) }
     }
 
     /// All recorded outcomes of a shard.
@@ -364,6 +406,11 @@ mod tests {
                 shard,
                 Alarm::scheduled(when_ms, queue, number)
             )),
+            any::<(u16, u64, u64)>()
+                .prop_map(|(shard, when_ms, entity)| Key::Alarm(shard, Alarm::window(when_ms, entity))),
+            any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Generation(shard, entity)),
+            (any::<(u16, u64, u64)>(), ".{0,40}")
+                .prop_map(|((shard, entity, number), id)| Key::SeenId(shard, entity, number, id)),
         ]
     }
 

@@ -10,6 +10,7 @@
 
 mod alarms;
 pub mod apply;
+mod bloom;
 pub mod catalog;
 pub mod command;
 pub mod context;
@@ -33,6 +34,7 @@ mod browse;
 mod bulk;
 mod deferred;
 mod deliver;
+mod duplicates;
 mod entities;
 mod idle;
 mod links;

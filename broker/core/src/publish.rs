@@ -84,12 +84,23 @@ impl Shard {
         entity: u64,
         incoming: &Incoming,
     ) -> Result<Published, Damage> {
+        let id = self.id_of(entity, &incoming.message);
+        if let Some(id) = &id
+            && let Some(first) = self.number_of(cx, entity, id)?
+        {
+            self.count_duplicate(entity);
+            return Ok(Published::Duplicate(first));
+        }
         let due_ms = incoming.message.scheduled_enqueue_time_ms.unwrap_or(0);
-        Ok(Published::Accepted(if due_ms > cx.now.wall_ms {
+        let number = if due_ms > cx.now.wall_ms {
             self.schedule(entity, due_ms, incoming)
         } else {
             self.route(cx, entity, incoming)
-        }))
+        };
+        if let Some(id) = id {
+            self.remember_id(cx.now, entity, id, number);
+        }
+        Ok(Published::Accepted(number))
     }
 
     /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.

@@ -3,7 +3,8 @@
 
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
-use crate::fact::{EntityRow, QueueRow, ShardRow};
+use crate::duplicates::Duplicates;
+use crate::fact::{EntityRow, GenerationRow, QueueRow, ShardRow};
 use crate::idle::Idle;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
@@ -33,6 +34,13 @@ impl Shard {
         shard.load_leases(rows, now)?;
         shard.load_alarms(rows)?;
         shard.idle.seal(now.mono_ms);
+        each_row(rows, &KeyRange::generations(id), |key, value| {
+            if let Key::Generation(_, entity) = key {
+                let row = read_row("a generation of ids", value, GenerationRow::read)?;
+                shard.duplicates.load(entity, row);
+            }
+            Ok(())
+        })?;
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
             _ => Ok(()),
@@ -56,6 +64,7 @@ impl Shard {
             outcomes: Outcomes::default(),
             next_alarm: None,
             idle: Idle::default(),
+            duplicates: Duplicates::default(),
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -167,6 +176,7 @@ impl Shard {
         }
         self.check_leases()?;
         self.check_idle()?;
+        self.check_duplicates()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

@@ -7,6 +7,7 @@ use crate::apply;
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
+use crate::duplicates::Duplicates;
 use crate::effect::Effect;
 use crate::fact::{Fact, ShardRow};
 use crate::idle::Idle;
@@ -64,6 +65,8 @@ pub struct Shard {
     /// The first alarm that is set: no row of one is in front of it.
     pub(crate) next_alarm: Option<Alarm>,
     pub(crate) idle: Idle,
+    /// The ids that entities have seen lately.
+    pub(crate) duplicates: Duplicates,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -185,6 +188,7 @@ impl Shard {
             }
         }
         self.seal_leases(&mut turn.facts);
+        self.duplicates.seal(cx.now, &mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
         self.idle.seal(cx.now.mono_ms);
         self.read = None;
@@ -281,6 +285,8 @@ impl Shard {
                 deferred: count(main, |queue| queue.row().deferred),
                 delayed: count(main, |queue| queue.row().delayed),
                 expired: count(main, |queue| queue.row().expired),
+                duplicates: entity.topic.duplicates + count(main, |queue| queue.row().duplicates),
+                dropped: count(main, |queue| queue.row().dropped),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
                 receivers: receivers(main) + receivers(dead),

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use postrider_core::apply::{self, Write};
 use postrider_core::command::Owner;
-use postrider_core::fact::{self, EntityRow, Fact, QueueRow, ScheduledRow, ShardRow};
+use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRow, ScheduledRow, ShardRow};
 use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
@@ -41,6 +41,11 @@ fn examples() -> Vec<(&'static str, Fact)> {
         longest_ms: 60_000,
         holds: vec![hold, Hold { index: 5, count: 1, held: false, ..hold }],
     };
+    let ids = IdsRow {
+        generation: 5,
+        when_ms: 1_700_000_000_000,
+        ids: vec![("a".to_owned(), 3), ("b".to_owned(), 4)],
+    };
     let recorded = Recorded { sequence: 9, opcode: 0x84, fields: Bytes::from_static(b"\x01") };
     let scheduled =
         ScheduledRow { due_ms: 1_700_000_060_000, message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body") };
@@ -63,6 +68,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
                     delayed: 1,
                     expired: 6,
                     scheduled: 4,
+                    duplicates: 4,
+                    dropped: 8,
                 },
             ),
         ),
@@ -78,6 +85,9 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("AlarmGone", Fact::AlarmGone(Alarm::page(1_700_000_060_000, main, 1))),
         ("Scheduled", Fact::Scheduled(main, 4, scheduled)),
         ("ScheduledGone", Fact::ScheduledGone(main, 4, 1_700_000_060_000)),
+        ("Generation", Fact::Generation(7, GenerationRow { number: 5, begun_ms: 1_700_000_000_000 })),
+        ("IdsSeen", Fact::IdsSeen(7, ids)),
+        ("IdsGone", Fact::IdsGone(7)),
         ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
     ]
 }
@@ -174,8 +184,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         name,
         filter: value.map_or(Filter::True, |value| Filter::properties([("n", value)])),
     });
-    let row = any::<[u64; 9]>().prop_map(
-        |[next, low, active, bytes, unmatched, deferred, delayed, expired, scheduled]| QueueRow {
+    let row = any::<[u64; 11]>().prop_map(
+        |[next, low, active, bytes, unmatched, deferred, delayed, expired, scheduled, a, b]| QueueRow {
             next,
             low,
             active,
@@ -185,8 +195,12 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             delayed,
             expired,
             scheduled,
+            duplicates: a,
+            dropped: b,
         },
     );
+    let ids = (any::<(u64, u64)>(), vec((".{0,9}", any::<u64>()), 1..4))
+        .prop_map(|((generation, when_ms), ids)| IdsRow { generation, when_ms, ids });
     let alarm =
         || (queue(), any::<(u64, u64)>()).prop_map(|(queue, (when, first))| Alarm::page(when, queue, first));
     prop_oneof![
@@ -213,6 +227,12 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         }),
         (queue(), any::<(u64, u64)>())
             .prop_map(|(queue, (number, due_ms))| Fact::ScheduledGone(queue, number, due_ms)),
+        any::<[u64; 3]>().prop_map(|[entity, number, begun_ms]| Fact::Generation(
+            entity,
+            GenerationRow { number, begun_ms }
+        )),
+        (any::<u64>(), ids).prop_map(|(entity, row)| Fact::IdsSeen(entity, row)),
+        any::<u64>().prop_map(Fact::IdsGone),
         any::<[u64; 3]>().prop_map(|[position, last_lease, last_entity]| {
             Fact::ShardState(ShardRow { position, last_lease, last_entity })
         }),

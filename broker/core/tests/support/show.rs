@@ -57,6 +57,7 @@ impl Names {
         let what = match alarm.what {
             Wake::Page(first) => format!("page {}", place(first)),
             Wake::Scheduled(number) => format!("scheduled {number}"),
+            Wake::Window => "window".to_owned(),
         };
         let when = if alarm.when_ms == 0 { "once".to_owned() } else { time(alarm.when_ms) };
         format!("{} {what} at {when}", self.queue(shard, alarm.queue))
@@ -82,6 +83,8 @@ impl Names {
                     ("delayed", row.delayed),
                     ("expired", row.expired),
                     ("scheduled", row.scheduled),
+                    ("duplicates", row.duplicates),
+                    ("dropped", row.dropped),
                 ];
                 let more = more.into_iter().filter(|(_, count)| *count > 0);
                 let more: String = more.map(|(name, count)| format!(" {name}={count}")).collect();
@@ -123,6 +126,16 @@ impl Names {
             Fact::ScheduledGone(queue, number, _) => {
                 format!("ScheduledGone {} {number}", self.queue(shard, *queue))
             }
+            Fact::Generation(entity, row) => {
+                let name = &self.entities[&(shard, *entity)];
+                format!("Generation {name} {} from {}", row.number, time(row.begun_ms))
+            }
+            Fact::IdsSeen(entity, row) => {
+                let ids: Vec<_> = row.ids.iter().map(|(id, number)| format!("{id}={number}")).collect();
+                let name = &self.entities[&(shard, *entity)];
+                format!("IdsSeen {name} {}: {}", row.generation, ids.join(" "))
+            }
+            Fact::IdsGone(entity) => format!("IdsGone {}", self.entities[&(shard, *entity)]),
         };
         Some(format!("fact {text}"))
     }
