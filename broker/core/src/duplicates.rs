@@ -40,6 +40,11 @@ impl MessageId {
         };
         MessageId { hash: bloom::hash(&text), text }
     }
+
+    /// Its canonical text.
+    pub fn into_text(self) -> String {
+        self.text
+    }
 }
 
 /// What one entity remembers.

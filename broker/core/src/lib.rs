@@ -42,6 +42,7 @@ mod locks;
 pub mod moves;
 mod publish;
 mod recover;
+mod room;
 mod scheduled;
 mod sessions;
 mod settle;

@@ -3,6 +3,7 @@
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
 use crate::page::NEVER_MS;
+use crate::room::Needs;
 use crate::shard::Shard;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
@@ -24,10 +25,17 @@ impl Shard {
         };
         let check = |incoming: Incoming| self.check_incoming(entity, &incoming).map(|()| incoming);
         let about = |refusal: Refusal| refusal.about(name.as_str());
-        let checked: Vec<_> =
+        let mut checked: Vec<_> =
             messages.into_iter().map(|message| message.and_then(check).map_err(about)).collect();
         if atomic && let Some(refusal) = checked.iter().find_map(|message| message.as_ref().err()) {
             return Ok(Err(refusal.clone()));
+        }
+        if atomic {
+            let batch: Vec<_> = checked.into_iter().flatten().collect();
+            if let Err(refusal) = self.check_publish_all(cx, entity, &batch)? {
+                return Ok(Err(refusal));
+            }
+            checked = batch.into_iter().map(Ok).collect();
         }
         let mut results = Runs::new();
         for message in checked {
@@ -95,7 +103,10 @@ impl Shard {
         let number = if due_ms > cx.now.wall_ms {
             self.schedule(entity, due_ms, incoming)
         } else {
-            self.route(cx, entity, incoming)
+            if let Err(refusal) = self.check_publish(cx, entity, incoming) {
+                return Ok(Published::Refused(refusal));
+            }
+            self.route(cx, entity, incoming)?
         };
         if let Some(id) = id {
             self.remember_id(cx.now, entity, id, number);
@@ -104,28 +115,48 @@ impl Shard {
     }
 
     /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.
-    pub(crate) fn route(&mut self, cx: &Context<'_>, entity: u64, incoming: &Incoming) -> u64 {
+    pub(crate) fn route(
+        &mut self,
+        cx: &Context<'_>,
+        entity: u64,
+        incoming: &Incoming,
+    ) -> Result<u64, Damage> {
         match self.catalog.get(entity).map(|found| found.row.kind) {
             Some(EntityKind::Topic) => self.fan_out(cx, entity, incoming),
             _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming),
         }
     }
 
-    fn enqueue(&mut self, cx: &Context<'_>, id: QueueId, topic_ttl_ms: u64, incoming: &Incoming) -> u64 {
-        let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
+    /// Appends a message to a queue, or to its dead letters where it is full; returns its number there.
+    fn enqueue(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        topic_ttl_ms: u64,
+        incoming: &Incoming,
+    ) -> Result<u64, Damage> {
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
+        let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
+        let rank = settings.rank(incoming.message.priority);
+        if settings.is_limited() {
+            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) };
+            if let Err(full) = self.check_room(id, needs) {
+                return Ok(self.shut_out(cx, id, incoming, &full.message));
+            }
+            self.make_room(cx, id, needs)?;
+        }
         self.touched.insert(id);
         self.hungry.insert(id);
-        let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
-        queue.append(cx.now, settings.rank(incoming.message.priority), mark, &incoming.bytes)
+        let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
+        Ok(queue.append(cx.now, rank, mark, &incoming.bytes))
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
-    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> u64 {
+    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> Result<u64, Damage> {
         let wanted = self.subscriptions_for(topic, &incoming.message);
         let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
         for subscription in &wanted {
-            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming);
+            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming)?;
         }
         let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
         let sequence = entity.topic.next;
@@ -133,7 +164,7 @@ impl Shard {
         entity.topic.low = entity.topic.next;
         entity.topic.unmatched += u64::from(wanted.is_empty());
         self.touched_topics.insert(topic);
-        sequence
+        Ok(sequence)
     }
 
     fn subscriptions_for(&self, topic: u64, message: &Message) -> Vec<u64> {

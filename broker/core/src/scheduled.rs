@@ -73,7 +73,7 @@ impl Shard {
         let bytes = row.message.len() * copies;
         let incoming = Incoming::parse(row.message)
             .map_err(|refusal| Damage::new(format!("scheduled message {number} of {queue:?}: {refusal}")))?;
-        self.route(cx, queue.entity, &incoming);
+        self.route(cx, queue.entity, &incoming)?;
         Ok(bytes)
     }
 

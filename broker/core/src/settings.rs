@@ -101,6 +101,11 @@ impl Settings {
         }
     }
 
+    /// Whether there is a limit to what it may hold.
+    pub fn is_limited(&self) -> bool {
+        self.max_messages != u64::MAX || self.max_bytes != u64::MAX
+    }
+
     /// What deciding looks at in a message that comes now, where its topic lets it live for so long.
     pub fn mark(&self, now: Now, message: &Message, topic_ttl_ms: u64) -> Mark {
         let own_ms = message.time_to_live_ms.unwrap_or(NEVER_MS);

@@ -130,6 +130,7 @@ impl Queue {
         if matches!(event, Event::Lock { .. }) {
             hot.locked += messages as u32;
             self.locked += messages;
+            self.locked_bytes += bytes;
             self.units += units;
         } else if messages > 0 {
             hot.live -= messages as u32;

@@ -59,6 +59,7 @@ impl Queue {
             Slot::Locked { .. } => {
                 hot.locked -= 1;
                 self.locked -= 1;
+                self.locked_bytes -= u64::from(hot.sizes[index as usize]);
                 self.units -= u64::from(hot.mark(index as usize).cost);
             }
             Slot::Delayed { .. } => self.row_mut().delayed -= 1,
@@ -80,6 +81,7 @@ impl Queue {
             Slot::Locked { .. } => {
                 hot.locked += 1;
                 self.locked += 1;
+                self.locked_bytes += size;
                 self.units += u64::from(hot.mark(index as usize).cost);
             }
             Slot::Delayed { .. } => self.row_mut().delayed += 1,

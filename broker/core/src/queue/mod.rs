@@ -17,6 +17,7 @@ mod accept;
 mod acquire;
 mod change;
 mod hot;
+mod oldest;
 mod pages;
 mod purge;
 mod slot;
@@ -53,6 +54,8 @@ pub struct Queue {
     /// The counters as they are stored, but for `low`.
     row: QueueRow,
     locked: u64,
+    /// Bytes of the locked messages.
+    locked_bytes: u64,
     /// Capacity units of the locked messages.
     units: u64,
     bounds: Window,
@@ -85,6 +88,7 @@ impl Queue {
             id,
             row,
             locked: 0,
+            locked_bytes: 0,
             units: 0,
             bounds,
             window: BTreeMap::new(),
@@ -136,6 +140,11 @@ impl Queue {
         self.locked
     }
 
+    /// Bytes of the messages that are locked.
+    pub fn locked_bytes(&self) -> u64 {
+        self.locked_bytes
+    }
+
     /// Capacity units of the messages that are locked.
     pub fn units(&self) -> u64 {
         self.units
@@ -183,7 +192,7 @@ impl Queue {
         }
     }
 
-    fn claims(&self) -> [(&'static str, bool); 8] {
+    fn claims(&self) -> [(&'static str, bool); 9] {
         let slots = || self.window.values().flat_map(|page| page.slots.iter());
         let count = |what: fn(&Slot) -> bool| slots().filter(|slot| what(slot)).count() as u64;
         let live = count(|slot| *slot != Slot::Gone);
@@ -192,6 +201,7 @@ impl Queue {
             let pages = self.window.range(place(rank, 0)..place(rank + 1, 0));
             pages.map(|(_, page)| page.bytes_where(Slot::is_ready)).sum()
         };
+        let locked_bytes: u64 = self.window.values().map(|page| page.bytes_where(Slot::is_locked)).sum();
         let in_order = |strand: &Strand| {
             let pairs = strand.cold.iter().zip(strand.cold.iter().skip(1));
             pairs.into_iter().all(|(a, b)| a.1 < b.0) && strand.cold.iter().all(|(from, to)| from < to)
@@ -203,6 +213,7 @@ impl Queue {
             ),
             ("ready slots are the ready places", count(|slot| slot.is_ready()) == self.ready()),
             ("locked slots are counted", count(|slot| slot.is_locked()) == self.locked),
+            ("the bytes of locked messages are counted", locked_bytes == self.locked_bytes),
             ("messages in memory are not more than all", live + parked <= self.row.active),
             ("without cold ranges all are in memory", !self.is_all_hot() || live + parked == self.row.active),
             ("an empty queue has no bytes", self.row.active > 0 || self.row.bytes == 0),
