@@ -55,13 +55,20 @@ pub(crate) struct Remembered {
     ids: [Option<Bloom>; 2],
     /// Ids of this turn, each with its message's number.
     fresh: BTreeMap<String, u64>,
+    /// When the youngest id was seen, as far as it is known. Where the clock goes back it is still to come.
+    latest_ms: u64,
 }
 
 impl Remembered {
     /// The first generation, with nothing before it.
     fn new(now: Now) -> Self {
         let row = GenerationRow { number: 1, begun_ms: now.wall_ms };
-        Remembered { row, ids: [Some(Bloom::default()), Some(Bloom::default())], fresh: BTreeMap::new() }
+        Remembered {
+            row,
+            ids: [Some(Bloom::default()), Some(Bloom::default())],
+            fresh: BTreeMap::new(),
+            latest_ms: now.wall_ms,
+        }
     }
 
     /// The generations that may have an id.
@@ -72,7 +79,8 @@ impl Remembered {
         numbers.into_iter().zip(found).filter(|(_, found)| *found).map(|(number, _)| number)
     }
 
-    fn insert(&mut self, id: MessageId, number: u64) {
+    fn insert(&mut self, now: Now, id: MessageId, number: u64) {
+        self.latest_ms = self.latest_ms.max(now.wall_ms);
         // A set that is full is given up: from then on the store is asked.
         if self.ids[0].as_mut().is_some_and(|ids| !ids.insert(id.hash)) {
             self.ids[0] = None;
@@ -84,7 +92,9 @@ impl Remembered {
     fn turn_over(&mut self, now: Now) {
         let ids = self.ids[0].as_ref().map_or(0, Bloom::len);
         self.ids = [Some(Bloom::for_ids(ids)), self.ids[0].take()];
-        self.row = GenerationRow { number: self.row.number + 1, begun_ms: now.wall_ms };
+        // No id of the one that ends is younger than the one that begins.
+        let begun_ms = now.wall_ms.max(self.latest_ms);
+        self.row = GenerationRow { number: self.row.number + 1, begun_ms };
     }
 
     /// Whether nothing was seen since the current generation began.
@@ -113,7 +123,8 @@ pub(crate) struct Duplicates {
 impl Duplicates {
     /// In recovery: an entity's current generation.
     pub fn load(&mut self, entity: u64, row: GenerationRow) {
-        let remembered = Remembered { row, ids: [None, None], fresh: BTreeMap::new() };
+        let remembered =
+            Remembered { row, ids: [None, None], fresh: BTreeMap::new(), latest_ms: row.begun_ms };
         self.entities.insert(entity, remembered);
     }
 
@@ -172,7 +183,7 @@ impl Shard {
             self.set_window_alarm(entity);
         }
         if let Some(remembered) = self.duplicates.entities.get_mut(&entity) {
-            remembered.insert(id, number);
+            remembered.insert(now, id, number);
             self.duplicates.fresh.insert(entity);
         }
     }
