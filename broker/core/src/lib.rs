@@ -40,6 +40,7 @@ pub mod moves;
 mod publish;
 mod recover;
 mod scheduled;
+mod schedules;
 mod sessions;
 mod settle;
 mod staged;
