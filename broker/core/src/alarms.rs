@@ -50,6 +50,10 @@ impl Shard {
                 self.ring_window(cx, alarm.queue.entity);
                 Ok(0)
             }
+            Wake::Occurrence => {
+                self.turn.facts.push(Fact::AlarmGone(alarm));
+                self.ring_schedules(cx, alarm.queue.entity)
+            }
         }
     }
 
@@ -108,7 +112,7 @@ impl Wake {
     /// How much work an answer is.
     fn steps(self) -> usize {
         match self {
-            Wake::Page(_) => STEPS_OF_A_PAGE,
+            Wake::Page(_) | Wake::Occurrence => STEPS_OF_A_PAGE,
             Wake::Scheduled(_) | Wake::Window => 1,
         }
     }

@@ -17,6 +17,9 @@ use postrider_protocol::reply::{Delivered, PeekState, Peeked, Reply};
 impl Shard {
     /// Answers a question from the state after a turn, whose rows are `rows`.
     pub fn answer(&self, rows: &dyn Rows, address: &Address, question: &Question) -> Result<Reply, Damage> {
+        if let Question::Schedules { after, limit } = question {
+            return Ok(self.schedules(&address.entity, after, *limit));
+        }
         let queue = match self.queue_at(address) {
             Ok(queue) => queue,
             Err(refusal) => return Ok(Reply::Refused(refusal)),
@@ -25,6 +28,7 @@ impl Shard {
             Question::Peek { from, limit, .. } => self.peek(rows, queue, *from, *limit),
             Question::Causes { .. } => Ok(Reply::Refused(not_available("causes"))),
             Question::Sessions { .. } => Ok(Reply::Refused(not_available("sessions"))),
+            Question::Schedules { after, limit } => Ok(self.schedules(&address.entity, after, *limit)),
             Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
         }
     }

@@ -6,6 +6,7 @@ use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{self, EntityKind, Options};
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use std::collections::BTreeMap;
 
 /// An entity.
@@ -17,6 +18,8 @@ pub struct Entity {
     pub settings: Settings,
     /// A subscription's rules, by name in lower case: case does not tell them apart.
     pub rules: BTreeMap<String, Rule>,
+    /// The schedules of a queue or topic, by name in lower case.
+    pub schedules: BTreeMap<String, ScheduleInfo>,
     /// A topic's subscriptions.
     pub subscriptions: Vec<u64>,
     /// A topic's own counters.
@@ -28,7 +31,8 @@ impl Entity {
     pub fn new(row: EntityRow) -> Self {
         let topic = QueueRow { next: 1, low: 1, ..QueueRow::default() };
         let settings = Settings::of(&row.options);
-        Entity { row, settings, rules: BTreeMap::new(), subscriptions: Vec::new(), topic }
+        let (rules, schedules) = (BTreeMap::new(), BTreeMap::new());
+        Entity { row, settings, rules, schedules, subscriptions: Vec::new(), topic }
     }
 
     /// Changes its options.

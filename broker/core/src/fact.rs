@@ -17,6 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{self, Malformed, Read, Reader};
 
 const VERSION: u8 = 1;
@@ -144,6 +145,10 @@ pub enum Fact {
     IdsSeen(u64, IdsRow),
     /// An entity forgets all ids.
     IdsGone(u64),
+    /// A schedule was added or replaced, or its next moment changed.
+    SchedulePut(u64, ScheduleInfo),
+    /// A schedule was removed.
+    ScheduleGone(u64, String),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -188,7 +193,11 @@ impl Fact {
                 out.put_u64(*entity);
                 rule.put(out);
             }
-            Fact::RuleGone(entity, name) => {
+            Fact::SchedulePut(entity, info) => {
+                out.put_u64(*entity);
+                info.put(out);
+            }
+            Fact::RuleGone(entity, name) | Fact::ScheduleGone(entity, name) => {
                 out.put_u64(*entity);
                 wire::put_text(out, name);
             }
@@ -269,6 +278,8 @@ impl Fact {
             Fact::Generation(..) => 19,
             Fact::IdsSeen(..) => 20,
             Fact::IdsGone(..) => 21,
+            Fact::SchedulePut(..) => 22,
+            Fact::ScheduleGone(..) => 23,
         }
     }
 
@@ -295,7 +306,9 @@ impl Fact {
             19 => Fact::Generation(reader.u64("entity")?, GenerationRow::read(reader)?),
             20 => Fact::IdsSeen(reader.u64("entity")?, IdsRow::read(reader)?),
             21 => Fact::IdsGone(reader.u64("entity")?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 21"))),
+            22 => Fact::SchedulePut(reader.u64("entity")?, ScheduleInfo::read(reader)?),
+            23 => Fact::ScheduleGone(reader.u64("entity")?, reader.text("schedule")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 23"))),
         })
     }
 }

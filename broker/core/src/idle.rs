@@ -89,6 +89,8 @@ impl Shard {
         match change {
             Change::Publish { entity: name, .. }
             | Change::Scheduled { entity: name, .. }
+            | Change::PutSchedule { entity: name, .. }
+            | Change::DeleteSchedule { entity: name, .. }
             | Change::Create { name, .. }
             | Change::Update { name, .. }
             | Change::Delete { name }
@@ -134,7 +136,7 @@ impl Shard {
         }
     }
 
-    /// Whether somebody receives, or messages are scheduled, there or in one of a topic's subscriptions.
+    /// Whether somebody receives, messages are scheduled, or there are schedules, there or in one of a topic's subscriptions.
     fn is_in_use(&self, entity: u64) -> bool {
         let Some(found) = self.catalog.get(entity) else { return false };
         let waits = |queue: &Queue| !queue.receivers.is_empty() || queue.row().scheduled > 0;
@@ -144,6 +146,7 @@ impl Shard {
                 .any(|queue| self.queues.get(&queue).is_some_and(waits))
         };
         found.topic.scheduled > 0
+            || !found.schedules.is_empty()
             || has_receivers(entity)
             || found.subscriptions.iter().any(|subscription| has_receivers(*subscription))
     }

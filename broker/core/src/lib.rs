@@ -44,6 +44,7 @@ mod publish;
 mod recover;
 mod room;
 mod scheduled;
+mod schedules;
 mod sessions;
 mod settle;
 mod staged;

@@ -15,6 +15,7 @@ use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{Read, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,6 +90,15 @@ impl Shard {
                 let owner =
                     self.catalog.get_mut(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
                 owner.rules.insert(name, rule);
+            }
+            Ok(())
+        })?;
+        each_row(rows, &KeyRange::schedules(self.id), |key, value| {
+            if let Key::Schedule(_, entity, name) = key {
+                let info = read_row("a schedule", value, ScheduleInfo::read)?;
+                let owner = self.catalog.get_mut(entity);
+                let owner = owner.ok_or_else(|| Damage::new("a schedule has no queue or topic"))?;
+                owner.schedules.insert(name, info);
             }
             Ok(())
         })?;

@@ -142,6 +142,8 @@ impl Shard {
             Change::Scheduled { entity, action, sequences } => {
                 self.scheduled(cx, &entity, action, &sequences)?
             }
+            Change::PutSchedule { entity, schedule } => self.put_schedule(cx, &entity, schedule),
+            Change::DeleteSchedule { entity, schedule } => self.delete_schedule(&entity, &schedule),
             Change::ReceiveDeferred { handle, sequences } => {
                 self.receive_deferred(cx, receiver(handle), &sequences)?
             }

@@ -14,6 +14,7 @@ use postrider_core::page::{Mark, PageBuilder, PageState};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, Options};
 use postrider_protocol::rule::{Filter, Rule};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -47,6 +48,13 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ids: vec![("a".to_owned(), 3), ("b".to_owned(), 4)],
     };
     let recorded = Recorded { sequence: 9, opcode: 0x84, fields: Bytes::from_static(b"\x01") };
+    let schedule = Schedule {
+        name: "Nightly".to_owned(),
+        cron: "0 3 * * *".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body"),
+    };
+    let schedule = ScheduleInfo { schedule, next_ms: 1_700_000_060_000 };
     let scheduled =
         ScheduledRow { due_ms: 1_700_000_060_000, message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body") };
     vec![
@@ -88,6 +96,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("Generation", Fact::Generation(7, GenerationRow { number: 5, begun_ms: 1_700_000_000_000 })),
         ("IdsSeen", Fact::IdsSeen(7, ids)),
         ("IdsGone", Fact::IdsGone(7)),
+        ("SchedulePut", Fact::SchedulePut(7, schedule)),
+        ("ScheduleGone", Fact::ScheduleGone(7, "Nightly".to_owned())),
         ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
     ]
 }
@@ -222,6 +232,14 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<(u128, u64)>().prop_map(|(client, first)| Fact::OutcomesGone(client, first)),
         alarm().prop_map(Fact::AlarmSet),
         alarm().prop_map(Fact::AlarmGone),
+        (any::<(u64, u64)>(), ".{0,20}", some_bytes()).prop_map(|((entity, next_ms), name, message)| {
+            let (cron, zone) = ("@daily".to_owned(), "UTC".to_owned());
+            Fact::SchedulePut(
+                entity,
+                ScheduleInfo { schedule: Schedule { name, cron, zone, message }, next_ms },
+            )
+        }),
+        (any::<u64>(), ".{0,20}").prop_map(|(entity, name)| Fact::ScheduleGone(entity, name)),
         (queue(), any::<(u64, u64)>(), some_bytes()).prop_map(|(queue, (number, due_ms), message)| {
             Fact::Scheduled(queue, number, ScheduledRow { due_ms, message })
         }),

@@ -1,7 +1,7 @@
 //! Runs a golden script: lines of input, `---`, and what came out; steps are parted by an empty line.
 
 use super::line::{Line, ms};
-use super::show::Names;
+use super::show::{Names, reply_text};
 use super::world::{World, incoming};
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, ReceiverKey, Ticket};
 use postrider_core::shard::Turn;
@@ -10,6 +10,7 @@ use postrider_protocol::options::EntityKind;
 use postrider_protocol::request::{
     Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp,
 };
+use postrider_protocol::schedule::Schedule;
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -92,6 +93,13 @@ impl Script {
                 let info =
                     self.world.shards[usize::from(self.world.home(&line.entity()))].info(&line.entity());
                 self.out.push(Names::info(&info));
+            }
+            "schedules" => {
+                self.flush();
+                let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+                let after = line.option("after").unwrap_or("");
+                let limit = line.number("limit").unwrap_or(0) as u32;
+                self.out.push(reply_text(&shard.schedules(&line.entity(), after, limit)));
             }
             "turn" => self.flush(),
             "receiver" => self.open(line),
@@ -258,6 +266,16 @@ impl Script {
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
             "purge" => Change::Purge { address: line.address(0), portion: Portion::default() },
+            "schedule" => Change::PutSchedule {
+                entity: line.entity(),
+                schedule: Schedule {
+                    name: line.args[1].clone(),
+                    cron: line.option("every").unwrap_or("").to_owned(),
+                    zone: line.option("zone").unwrap_or("UTC").to_owned(),
+                    message: line.messages()[1].encode(),
+                },
+            },
+            "unschedule" => Change::DeleteSchedule { entity: line.entity(), schedule: line.args[1].clone() },
             "cancel" | "deliver-now" => Change::Scheduled {
                 entity: line.entity(),
                 action: if line.verb == "cancel" {

@@ -13,6 +13,7 @@ use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
 use postrider_protocol::reply::{Published, Reply, Runs, Settled};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -58,6 +59,7 @@ impl Names {
             Wake::Page(first) => format!("page {}", place(first)),
             Wake::Scheduled(number) => format!("scheduled {number}"),
             Wake::Window => "window".to_owned(),
+            Wake::Occurrence => "schedules".to_owned(),
         };
         let when = if alarm.when_ms == 0 { "once".to_owned() } else { time(alarm.when_ms) };
         format!("{} {what} at {when}", self.queue(shard, alarm.queue))
@@ -122,6 +124,12 @@ impl Names {
             Fact::Scheduled(queue, number, row) => {
                 let message = message_id(&row.message);
                 format!("Scheduled {} {number}: {message} at {}", self.queue(shard, *queue), time(row.due_ms))
+            }
+            Fact::SchedulePut(entity, info) => {
+                format!("SchedulePut {} {}", self.entities[&(shard, *entity)], schedule_text(info))
+            }
+            Fact::ScheduleGone(entity, name) => {
+                format!("ScheduleGone {} {name}", self.entities[&(shard, *entity)])
             }
             Fact::ScheduledGone(queue, number, _) => {
                 format!("ScheduledGone {} {number}", self.queue(shard, *queue))
@@ -222,6 +230,11 @@ fn client_name(mut client: u128) -> String {
     String::from_utf8(name).unwrap()
 }
 
+fn schedule_text(info: &ScheduleInfo) -> String {
+    let Schedule { name, cron, zone, message } = &info.schedule;
+    format!("{name} every {cron} {zone}: {}, next at {}", message_id(message), time(info.next_ms))
+}
+
 fn message_id(message: &bytes::Bytes) -> String {
     let message = Message::decode(message.clone()).unwrap();
     message.message_id.map_or_else(|| "-".to_owned(), |id| id.to_string())
@@ -301,7 +314,8 @@ fn refusal(refusal: &Refusal) -> String {
     format!("refused {refusal}")
 }
 
-fn reply_text(reply: &Reply) -> String {
+/// A reply in a line.
+pub fn reply_text(reply: &Reply) -> String {
     match reply {
         Reply::Done => "done".to_owned(),
         Reply::Refused(why) => refusal(why),
@@ -327,6 +341,10 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Worked { done, examined, next: 0 } if done == examined => format!("worked on {done}"),
         Reply::Worked { done, examined, next } => {
             format!("worked on {done} of {examined}, next is {next}")
+        }
+        Reply::Schedules { schedules, more } => {
+            let texts: Vec<_> = schedules.iter().map(schedule_text).collect();
+            format!("schedules {}{}", texts.join("; "), if *more { " and more" } else { "" })
         }
         other => format!("{other:?}"),
     }
