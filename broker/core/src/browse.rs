@@ -25,7 +25,7 @@ impl Shard {
             Question::Peek { from, limit, .. } => self.peek(rows, queue, *from, *limit),
             Question::Causes { .. } => Ok(Reply::Refused(not_available("causes"))),
             Question::Sessions { .. } => Ok(Reply::Refused(not_available("sessions"))),
-            Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
+            Question::Consumers => Ok(Reply::Consumers(self.consumers(queue))),
         }
     }
 

@@ -45,6 +45,7 @@ impl Shard {
             let rules = if rules.is_empty() { vec![Rule::default_rule()] } else { rules };
             rules.into_iter().for_each(|rule| self.store_rule(id, rule));
         }
+        self.reshare(id);
         Ok(Reply::Done)
     }
 
@@ -124,6 +125,7 @@ impl Shard {
             entity.set_options(all);
             self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
+        self.reshare(id);
         Ok(Reply::Done)
     }
 
@@ -153,6 +155,7 @@ impl Shard {
         for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {
             self.remove_lease(lease);
         }
+        self.forget_share(id);
         for receiver in queue.receivers {
             self.close_with(receiver, Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
         }

@@ -30,9 +30,12 @@ pub mod shard;
 
 mod browse;
 mod bulk;
+mod capacity;
+mod consumers;
 mod deferred;
 mod deliver;
 mod entities;
+mod keys;
 mod links;
 mod locks;
 pub mod moves;
@@ -41,4 +44,5 @@ mod recover;
 mod scheduled;
 mod sessions;
 mod settle;
+mod share;
 mod staged;

@@ -55,6 +55,7 @@ impl Shard {
     fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
         incoming.check_size(found.settings.max_message_bytes)?;
+        found.settings.check_cost(&incoming.message)?;
         check_available(&incoming.message)
     }
 

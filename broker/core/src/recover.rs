@@ -29,8 +29,12 @@ impl Shard {
         if let Some(row) = rows.get(&Key::ShardState(id))? {
             shard.row = read_row("a shard's counters", row, ShardRow::read)?;
         }
+        shard.mono_ms = now.mono_ms;
         shard.load_entities(rows)?;
         shard.load_leases(rows, now)?;
+        let entities: Vec<_> = shard.catalog.with_queues().collect();
+        entities.into_iter().for_each(|entity| shard.reshare(entity));
+        shard.hungry.clear();
         shard.load_alarms(rows)?;
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
@@ -53,6 +57,9 @@ impl Shard {
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
+            shares: BTreeMap::new(),
+            refills: BTreeSet::new(),
+            mono_ms: 0,
             alarm_ms: NEVER_MS,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -163,6 +170,7 @@ impl Shard {
             }
         }
         self.check_leases()?;
+        self.check_shares()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

@@ -16,6 +16,7 @@ use crate::outcomes::Outcomes;
 use crate::page::{NEVER_MS, Page};
 use crate::queue::Queue;
 use crate::receiver::Receiver;
+use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
@@ -60,6 +61,12 @@ pub struct Shard {
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
     pub(crate) outcomes: Outcomes,
+    /// How the messages of a queue are shared, where that is not the plain way.
+    pub(crate) shares: BTreeMap<QueueId, Share>,
+    /// When the clock gives units back, on the monotonic clock.
+    pub(crate) refills: BTreeSet<(u64, QueueId)>,
+    /// The moment of the turn, on the monotonic clock.
+    pub(crate) mono_ms: u64,
     /// When the next alarm is due, UTC milliseconds.
     pub(crate) alarm_ms: u64,
     /// Queues where somebody may get something at the end of this turn.
@@ -78,6 +85,7 @@ pub struct Shard {
 impl Shard {
     /// Carries out one command.
     pub fn decide(&mut self, cx: &Context<'_>, command: Command) -> Result<(), Damage> {
+        self.mono_ms = cx.now.mono_ms;
         match command {
             Command::OpenSender { ticket, entity } => self.open_sender(ticket, &entity),
             Command::OpenReceiver(open) => self.open_receiver(cx, &open)?,
@@ -149,8 +157,10 @@ impl Shard {
 
     /// Lets time act: runs what is due, so much of it as one turn should.
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
+        self.mono_ms = cx.now.mono_ms;
         self.outcomes.tick(cx.now.mono_ms);
         self.expire_locks(cx)?;
+        self.refill();
         self.ring_alarms(cx)
     }
 
@@ -159,7 +169,8 @@ impl Shard {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
         let alarm = (self.alarm_ms != NEVER_MS)
             .then(|| now.mono_ms.saturating_add(self.alarm_ms.saturating_sub(now.wall_ms)));
-        lock.into_iter().chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
+        let refill = self.refills.first().map(|(moment, _)| *moment);
+        lock.into_iter().chain(alarm).chain(refill).chain(self.outcomes.next_deadline_ms()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
@@ -217,7 +228,11 @@ impl Shard {
     pub(crate) fn insert_lease(&mut self, id: u64, lease: Lease) {
         self.leases_by_owner.insert((lease.owner, id));
         self.timers.insert((lease.timer_ms, id));
+        let queue = lease.queue;
         self.leases.insert(id, lease);
+        if self.shares.contains_key(&queue) {
+            self.book_lease(queue, id);
+        }
     }
 
     pub(crate) fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>) {

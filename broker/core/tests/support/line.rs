@@ -91,19 +91,29 @@ impl Line {
 
     fn messages_of(&self, word: &str) -> Vec<Message> {
         if let Some(count) = word.strip_prefix('x').and_then(|count| count.parse().ok()) {
-            return vec![Message::new("x"); count];
+            return vec![self.dressed(Message::new("x")); count];
         }
         let body = self
             .number("size")
             .map_or_else(|| word.to_owned().into(), |size| super::world::body(size as usize));
-        let mut message = Message { time_to_live_ms: self.ms("ttl"), ..Message::new(body) }.with_id(word);
+        vec![self.dressed(Message::new(body).with_id(word))]
+    }
+
+    /// A message with what the line says of all its messages.
+    fn dressed(&self, message: Message) -> Message {
+        let mut message = Message {
+            time_to_live_ms: self.ms("ttl"),
+            cost: self.number("cost").map(|cost| cost as u32),
+            partition_key: self.option("key").map(str::to_owned),
+            ..message
+        };
         message.subject = self.option("subject").map(str::to_owned);
         for (name, value) in &self.options {
             if let Some(name) = name.strip_prefix("p.") {
                 message = message.with_property(name, value_of(value));
             }
         }
-        vec![message]
+        message
     }
 }
 
