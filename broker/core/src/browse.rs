@@ -29,7 +29,7 @@ impl Shard {
             Question::Causes { .. } => Ok(Reply::Refused(not_available("causes"))),
             Question::Sessions { .. } => Ok(Reply::Refused(not_available("sessions"))),
             Question::Schedules { after, limit } => Ok(self.schedules(&address.entity, after, *limit)),
-            Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
+            Question::Consumers => Ok(Reply::Consumers(self.consumers(queue))),
         }
     }
 

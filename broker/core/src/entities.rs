@@ -46,6 +46,7 @@ impl Shard {
             let rules = if rules.is_empty() { vec![Rule::default_rule()] } else { rules };
             rules.into_iter().for_each(|rule| self.store_rule(id, rule));
         }
+        self.reshare(id);
         Ok(Reply::Done)
     }
 
@@ -133,6 +134,7 @@ impl Shard {
             entity.set_options(options);
             self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
+        self.reshare(id);
     }
 
     pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
@@ -168,6 +170,7 @@ impl Shard {
         for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {
             self.remove_lease(lease);
         }
+        self.forget_share(id);
         for receiver in queue.receivers {
             self.close_with(receiver, Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
         }

@@ -11,6 +11,12 @@ pub const LARGE_MESSAGE_BYTES: usize = 64 * 1024;
 pub const WINDOW_MESSAGES: usize = 8 * 1024;
 /// Bytes of messages that a queue's window stands for.
 pub const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// How many times as many messages the window of a queue holds that shares them out by keys.
+pub const KEYED_WINDOW: u64 = 4;
+/// Ready messages that are looked at for one that fits, where the first one waits for capacity units.
+pub const LOOK_AHEAD: usize = 1024;
+/// Milliseconds after which it is not known any more how fast an idle receiver settles.
+pub const LATENCY_STALE_MS: u64 = 10_000;
 /// How much of a queue is kept message by message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {

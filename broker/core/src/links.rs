@@ -105,6 +105,10 @@ impl Shard {
             credit: 0,
             room: limits::RECEIVER_ROOM_BYTES as i64,
             outstanding,
+            weight: open.weight.max(1),
+            turn: 0,
+            latency_8ms: None,
+            served_ms: 0,
             draining: Vec::new(),
         };
         self.by_owner.insert(open.owner, key);
@@ -114,7 +118,7 @@ impl Shard {
         }
     }
 
-    fn leases_of(&self, owner: Owner) -> Vec<u64> {
+    pub(crate) fn leases_of(&self, owner: Owner) -> Vec<u64> {
         self.leases_by_owner.range((owner, 0)..=(owner, u64::MAX)).map(|(_, lease)| *lease).collect()
     }
 

@@ -33,6 +33,7 @@ impl Shard {
     /// Lets `event` happen to a locked message, which ends the lock.
     pub(crate) fn end_lock(&mut self, locked: Locked, event: Event) {
         self.touched.insert(locked.queue);
+        self.book_end(locked);
         let queue = self.queues.get_mut(&locked.queue);
         let after = queue.and_then(|queue| queue.settle(locked.page, locked.index, locked.lease, event));
         let after = after.expect("the lock was found before");
@@ -43,16 +44,19 @@ impl Shard {
             lease.dirty = true;
         }
         self.hungry.insert(locked.queue);
-        self.unlock(locked);
+        self.unlock(locked, event != Event::Release);
     }
 
-    /// Books one lock less on the lease and its receiver.
-    fn unlock(&mut self, locked: Locked) {
+    /// Books one lock less on the lease and its receiver, and how long it took where the work was `done`.
+    fn unlock(&mut self, locked: Locked, done: bool) {
         let Some(lease) = self.leases.get_mut(&locked.lease) else { return };
         lease.let_go(locked.place);
         self.touched_leases.insert(locked.lease);
         if let Some(receiver) = lease.receiver.and_then(|key| self.receivers.get_mut(&key)) {
             receiver.outstanding -= 1;
+            if done {
+                receiver.settle_after(self.mono_ms.saturating_sub(lease.delivered_ms));
+            }
         }
         if self.leases.get(&locked.lease).is_some_and(|lease| lease.live == 0) {
             self.remove_lease(locked.lease);
@@ -79,6 +83,7 @@ impl Shard {
     pub(crate) fn remove_lease(&mut self, id: u64) {
         let Some(lease) = self.leases.remove(&id) else { return };
         self.leases_by_owner.remove(&(lease.owner, id));
+        self.forget_held(id, &lease);
         self.timers.remove(&(lease.timer_ms, id));
         self.touched_leases.insert(id);
         if let Some(receiver) = lease.receiver.and_then(|key| self.receivers.get_mut(&key)) {

@@ -31,8 +31,12 @@ impl Shard {
         if let Some(row) = rows.get(&Key::ShardState(id))? {
             shard.row = read_row("a shard's counters", row, ShardRow::read)?;
         }
+        shard.mono_ms = now.mono_ms;
         shard.load_entities(rows)?;
         shard.load_leases(rows, now)?;
+        let entities: Vec<_> = shard.catalog.with_queues().collect();
+        entities.into_iter().for_each(|entity| shard.reshare(entity));
+        shard.hungry.clear();
         shard.load_alarms(rows)?;
         shard.idle.seal(now.mono_ms);
         each_row(rows, &KeyRange::generations(id), |key, value| {
@@ -66,6 +70,9 @@ impl Shard {
             next_alarm: None,
             idle: Idle::default(),
             duplicates: Duplicates::default(),
+            shares: BTreeMap::new(),
+            refills: BTreeSet::new(),
+            mono_ms: 0,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -187,6 +194,7 @@ impl Shard {
         self.check_leases()?;
         self.check_idle()?;
         self.check_duplicates()?;
+        self.check_shares()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

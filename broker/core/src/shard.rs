@@ -18,6 +18,7 @@ use crate::outcomes::Outcomes;
 use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
+use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
@@ -67,6 +68,12 @@ pub struct Shard {
     pub(crate) idle: Idle,
     /// The ids that entities have seen lately.
     pub(crate) duplicates: Duplicates,
+    /// How the messages of a queue are shared, where that is not the plain way.
+    pub(crate) shares: BTreeMap<QueueId, Share>,
+    /// When the clock gives units back, on the monotonic clock.
+    pub(crate) refills: BTreeSet<(u64, QueueId)>,
+    /// The moment of the turn, on the monotonic clock.
+    pub(crate) mono_ms: u64,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -83,6 +90,7 @@ pub struct Shard {
 impl Shard {
     /// Carries out one command.
     pub fn decide(&mut self, cx: &Context<'_>, command: Command) -> Result<(), Damage> {
+        self.mono_ms = cx.now.mono_ms;
         match command {
             Command::OpenSender { ticket, entity } => self.open_sender(ticket, &entity),
             Command::OpenReceiver(open) => self.open_receiver(cx, &open)?,
@@ -157,8 +165,10 @@ impl Shard {
 
     /// Lets time act: runs what is due, so much of it as one turn should.
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
+        self.mono_ms = cx.now.mono_ms;
         self.outcomes.tick(cx.now.mono_ms);
         self.expire_locks(cx)?;
+        self.refill();
         self.ring_alarms(cx)?;
         self.delete_idle(cx);
         Ok(())
@@ -169,8 +179,9 @@ impl Shard {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
         let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
         let alarm = self.next_alarm.map(until);
-        let idle = self.idle.next_deadline_ms();
-        lock.into_iter().chain(alarm).chain(idle).chain(self.outcomes.next_deadline_ms()).min()
+        let refill = self.refills.first().map(|(moment, _)| *moment);
+        let others = [alarm, refill, self.idle.next_deadline_ms(), self.outcomes.next_deadline_ms()];
+        lock.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
@@ -230,7 +241,11 @@ impl Shard {
     pub(crate) fn insert_lease(&mut self, id: u64, lease: Lease) {
         self.leases_by_owner.insert((lease.owner, id));
         self.timers.insert((lease.timer_ms, id));
+        let queue = lease.queue;
         self.leases.insert(id, lease);
+        if self.shares.contains_key(&queue) {
+            self.book_lease(queue, id);
+        }
     }
 
     pub(crate) fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>) {

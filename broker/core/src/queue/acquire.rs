@@ -31,7 +31,7 @@ pub struct Acquired {
 
 impl Acquired {
     /// Adds a message.
-    fn push(&mut self, page: u64, index: u32, attempts: u32, hot: &HotPage) {
+    pub(super) fn push(&mut self, page: u64, index: u32, attempts: u32, hot: &HotPage) {
         self.messages += 1;
         self.bytes += u64::from(hot.sizes[index as usize]);
         self.units += u64::from(hot.mark(index as usize).cost);
@@ -64,7 +64,7 @@ impl Queue {
 
     /// The strand whose head is next: a more urgent one goes before one that has not waited so much longer. As long as
     /// the head of one is not loaded, nobody knows.
-    fn next_strand(&self) -> Option<usize> {
+    pub(super) fn next_strand(&self) -> Option<usize> {
         let mut next: Option<(u64, usize)> = None;
         for (rank, strand) in self.strands.iter().enumerate() {
             match strand.head() {
@@ -123,6 +123,10 @@ impl Queue {
             }
             index += 1;
         }
+        if let Some(keyed) = &mut self.keyed {
+            let taken = indices.start..index;
+            taken.for_each(|at| keyed.remove(page + u64::from(at), hot.mark(at as usize)));
+        }
         let (messages, bytes, units) =
             (acquired.messages - before.0, acquired.bytes - before.1, acquired.units - before.2);
         hot.ready -= messages as u32;
@@ -145,7 +149,7 @@ impl Queue {
 }
 
 /// The page in the window that a place is in.
-fn page_of(window: &BTreeMap<u64, HotPage>, place: u64) -> (u64, &HotPage) {
+pub(super) fn page_of(window: &BTreeMap<u64, HotPage>, place: u64) -> (u64, &HotPage) {
     let (first, page) = window.range(..=place).next_back().expect("a ready message is in a hot page");
     (*first, page)
 }

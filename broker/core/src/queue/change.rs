@@ -55,6 +55,9 @@ impl Queue {
                 let strand = &mut self.strands[rank(page)];
                 strand.ready_bytes -= u64::from(hot.sizes[index as usize]);
                 strand.ready.remove(page + u64::from(index));
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.remove(page + u64::from(index), hot.mark(index as usize));
+                }
             }
             Slot::Locked { .. } => {
                 hot.locked -= 1;
@@ -77,6 +80,9 @@ impl Queue {
                 let strand = &mut self.strands[rank(page)];
                 strand.ready_bytes += size;
                 strand.ready.insert(page + u64::from(index), page + u64::from(index) + 1);
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.insert(page + u64::from(index), hot.mark(index as usize));
+                }
             }
             Slot::Locked { .. } => {
                 hot.locked += 1;

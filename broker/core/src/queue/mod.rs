@@ -17,6 +17,7 @@ mod accept;
 mod acquire;
 mod change;
 mod hot;
+mod keyed;
 mod oldest;
 mod pages;
 mod purge;
@@ -33,6 +34,7 @@ use crate::key::QueueId;
 use crate::limits::Window;
 use crate::page::PageBuilder;
 use hot::HotPage;
+use keyed::Keyed;
 use std::collections::{BTreeMap, BTreeSet};
 use strand::Strand;
 
@@ -64,6 +66,8 @@ pub struct Queue {
     parked: BTreeMap<u64, u32>,
     /// By rank, the most urgent first.
     strands: Vec<Strand>,
+    /// What is ready by key, where the queue shares by keys.
+    keyed: Option<Keyed>,
     pending: Vec<Pending>,
     /// Pages whose state has to be stored.
     changed: BTreeSet<u64>,
@@ -94,6 +98,7 @@ impl Queue {
             window: BTreeMap::new(),
             parked: BTreeMap::new(),
             strands: (0..levels).map(|rank| Strand::cold(rank, low, row.next)).collect(),
+            keyed: None,
             pending: Vec::new(),
             changed: BTreeSet::new(),
             stirred: BTreeSet::new(),

@@ -93,6 +93,9 @@ impl Queue {
         for (at, slot) in (0..).zip(&page.slots) {
             if slot.is_ready() {
                 strand.ready.remove(first + at);
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.remove(first + at, page.mark(at as usize));
+                }
             }
         }
         strand.ready_bytes -= page.bytes_where(Slot::is_ready);
@@ -143,6 +146,9 @@ impl Queue {
         strand.ready_bytes += hot.bytes_where(Slot::is_ready);
         for (at, _) in (0..).zip(&hot.slots).filter(|(_, slot)| slot.is_ready()) {
             strand.ready.insert(first + at, first + at + 1);
+            if let Some(keyed) = &mut self.keyed {
+                keyed.insert(first + at, hot.mark(at as usize));
+            }
         }
         self.window.insert(first, hot);
         Ok(())

@@ -106,12 +106,22 @@ impl Line {
 
     fn messages_of(&self, word: &str) -> Vec<Message> {
         if let Some(count) = word.strip_prefix('x').and_then(|count| count.parse().ok()) {
-            return vec![Message::new("x"); count];
+            return vec![self.dressed(Message::new("x")); count];
         }
         let body = self
             .number("size")
             .map_or_else(|| word.to_owned().into(), |size| super::world::body(size as usize));
-        let mut message = Message { time_to_live_ms: self.ms("ttl"), ..Message::new(body) }.with_id(word);
+        vec![self.dressed(Message::new(body).with_id(word))]
+    }
+
+    /// A message with what the line says of all its messages.
+    fn dressed(&self, message: Message) -> Message {
+        let mut message = Message {
+            time_to_live_ms: self.ms("ttl"),
+            cost: self.number("cost").map(|cost| cost as u32),
+            partition_key: self.option("key").map(str::to_owned),
+            ..message
+        };
         message.subject = self.option("subject").map(str::to_owned);
         message.priority = self.number("priority").map(|priority| priority as u8);
         message.cost = self.number("cost").map(|cost| cost as u32);
@@ -121,7 +131,7 @@ impl Line {
             Some(id) => message.message_id = Some(id_of(id)),
             None => {}
         }
-        vec![message]
+        message
     }
 
     /// The properties: `p.name=value`.

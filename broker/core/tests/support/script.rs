@@ -1,9 +1,9 @@
 //! Runs a golden script: lines of input, `---`, and what came out; steps are parted by an empty line.
 
 use super::line::{Line, ms};
-use super::show::{Names, reply_text};
+use super::show::{self, Names, reply_text};
 use super::world::{World, incoming};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, ReceiverKey, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Question, ReceiverKey, Ticket};
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::options::EntityKind;
@@ -100,6 +100,13 @@ impl Script {
                 let after = line.option("after").unwrap_or("");
                 let limit = line.number("limit").unwrap_or(0) as u32;
                 self.out.push(reply_text(&shard.schedules(&line.entity(), after, limit)));
+            }
+            "consumers" => {
+                self.flush();
+                let shard = self.world.home(&line.entity());
+                let shard = &self.world.shards[usize::from(shard)];
+                let answer = shard.answer(&self.world.rows, &line.address(0), &Question::Consumers);
+                self.out.extend(show::consumers(&answer.unwrap()));
             }
             "turn" => self.flush(),
             "receiver" => self.open(line),

@@ -12,7 +12,7 @@ use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
-use postrider_protocol::reply::{Published, Reply, Runs, Settled};
+use postrider_protocol::reply::{ConsumerInfo, Published, Reply, Runs, Settled};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
@@ -348,6 +348,28 @@ pub fn reply_text(reply: &Reply) -> String {
         }
         other => format!("{other:?}"),
     }
+}
+
+/// The units of a queue, and its consumers, a line each.
+pub fn consumers(answer: &Reply) -> Vec<String> {
+    let Reply::Consumers(info) = answer else { return vec![reply_text(answer)] };
+    let units = format!(
+        "units {} of {}, {} waiting, {} refilled",
+        info.in_use, info.capacity_units, info.waiting, info.refilled
+    );
+    let line = |it: &ConsumerInfo| {
+        format!(
+            "consumer {}: weight {}, credit {}, holds {} of {} units, had {}, latency {}ms",
+            client_name(it.client),
+            it.weight,
+            it.credit,
+            it.messages,
+            it.units,
+            it.delivered,
+            it.latency_ms
+        )
+    };
+    std::iter::once(units).chain(info.consumers.iter().map(line)).collect()
 }
 
 fn runs_text<T>(runs: &Runs<T>, show: impl Fn(&T, u32) -> String) -> String {
