@@ -21,7 +21,6 @@ use support::world::{World, incoming};
 enum Step {
     Publish(Vec<u16>),
     Advance(u64),
-    ClockBack(u64),
     Restart,
     Window(Option<u64>),
 }
@@ -31,7 +30,6 @@ fn step() -> impl Strategy<Value = Step> {
         6 => vec(0u16..40, 1..12).prop_map(Step::Publish),
         3 => (1u64..3_000).prop_map(Step::Advance),
         1 => Just(Step::Advance(4_000)),
-        1 => (1u64..2_000).prop_map(Step::ClockBack),
         1 => Just(Step::Restart),
         1 => proptest::option::of(1_000u64..8_000).prop_map(Step::Window),
     ]
@@ -94,7 +92,6 @@ impl Run {
         match step {
             Step::Publish(ids) => self.publish(ids),
             Step::Advance(ms) => self.world.advance(*ms),
-            Step::ClockBack(ms) => self.world.now.wall_ms -= ms,
             Step::Restart => self.world.reload(0),
             Step::Window(window_ms) => {
                 // Off, and on again as long as is wanted: nothing is kept from before.
