@@ -44,7 +44,7 @@ impl Layer {
 
     /// The upper half of the hash says which block, the lower half which bits.
     fn block_of(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.blocks.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
     }
 
     fn may_have(&self, hash: u64) -> bool {

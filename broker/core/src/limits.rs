@@ -47,9 +47,6 @@ pub const DUE_BYTES_PER_TICK: usize = 8 * 1024 * 1024;
 /// Entities that one tick looks at because nobody has used them; the rest follows in the next turn.
 pub const IDLE_PER_TICK: usize = 64;
 
-/// Messages that make room for one in a full queue; the rest follows with the next one.
-pub const DROPPED_PER_MESSAGE: usize = 1_024;
-
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
 /// Clients whose outcomes one shard remembers; beyond, the one unheard of for longest is forgotten.

@@ -2,10 +2,9 @@
 
 use crate::context::{Context, Damage, Rows};
 use crate::key::{Key, KeyRange, QueueId};
-use crate::limits::DROPPED_PER_MESSAGE;
 use crate::moves::{At, Cause};
 use crate::page::NEVER_MS;
-use crate::queue::Event;
+use crate::queue::{Event, Queue, Slot};
 use crate::shard::Shard;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::{Incoming, Record};
@@ -94,14 +93,15 @@ impl Shard {
         Err(Refusal::new(ErrorCode::QuotaExceeded, text).about(&entity.row.name))
     }
 
-    /// Lets the oldest messages that nobody holds make room for one that the queue can hold. Where the limit was
-    /// lowered since, or the message is far larger than they are, the rest of them goes with the next ones.
+    /// Lets the oldest messages that nobody holds make room for one that the queue can hold. In a queue that is over its
+    /// limit, because that was lowered, some more than the message needs: the next ones do the rest.
     pub(crate) fn make_room(&mut self, cx: &Context<'_>, id: QueueId, needs: Needs) -> Result<(), Damage> {
-        for _ in 0..DROPPED_PER_MESSAGE {
-            if self.fits(id, needs) {
-                break;
-            }
+        let bytes = |shard: &Shard| shard.queues.get(&id).map_or(0, Queue::bytes);
+        let enough = bytes(self).saturating_sub(2 * needs.bytes);
+        let mut dropped = 0;
+        while !self.fits(id, needs) && (dropped < 2 || bytes(self) > enough) {
             self.drop_oldest(cx, id)?;
+            dropped += 1;
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Shard {
             return Err(Damage::new(text));
         };
         let slot = self.queues.get(&id).and_then(|queue| queue.slot(at.page, at.index));
-        let failed = slot.and_then(|slot| slot.attempts()).unwrap_or(0);
+        let failed = slot.and_then(Slot::attempts).unwrap_or(0);
         let cause = Cause { reason: "QueueFull", description: "made room for a newer message" };
         self.copy_to_dead_letters(cx, at, failed, cause)?;
         if let Some(queue) = self.queues.get_mut(&id) {
@@ -148,7 +148,7 @@ impl Shard {
 
     /// The oldest message that nobody holds, of the least urgent ones; its page is in the window then.
     fn oldest_free(&mut self, cx: &Context<'_>, id: QueueId) -> Result<Option<At>, Damage> {
-        let levels = self.queues.get(&id).map_or(0, |queue| queue.levels());
+        let levels = self.queues.get(&id).map_or(0, Queue::levels);
         for rank in (0..levels).rev() {
             let mut from = crate::queue::place(rank, 0);
             while let Some(page) = self.next_page(cx, id, rank, from)? {

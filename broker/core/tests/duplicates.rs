@@ -21,7 +21,6 @@ use support::world::{World, incoming};
 enum Step {
     Publish(Vec<u16>),
     Advance(u64),
-    ClockBack(u64),
     Restart,
     Window(Option<u64>),
 }
@@ -31,7 +30,6 @@ fn step() -> impl Strategy<Value = Step> {
         6 => vec(0u16..40, 1..12).prop_map(Step::Publish),
         3 => (1u64..3_000).prop_map(Step::Advance),
         1 => Just(Step::Advance(4_000)),
-        1 => (1u64..2_000).prop_map(Step::ClockBack),
         1 => Just(Step::Restart),
         1 => proptest::option::of(1_000u64..8_000).prop_map(Step::Window),
     ]
@@ -62,8 +60,6 @@ struct Run {
     world: World,
     naive: Naive,
     sequence: u64,
-    /// When something was published last, by the latest clock.
-    latest_ms: u64,
 }
 
 impl Run {
@@ -72,7 +68,6 @@ impl Run {
             world: World::new(1),
             naive: Naive { window_ms, seen: BTreeMap::new(), next: 0 },
             sequence: 0,
-            latest_ms: 0,
         };
         let options = Options::new().with_number(DEDUP_WINDOW_MS, window_ms);
         run.once(Change::Create { name: name(), kind: EntityKind::Queue, options, rules: Vec::new() });
@@ -97,13 +92,7 @@ impl Run {
         match step {
             Step::Publish(ids) => self.publish(ids),
             Step::Advance(ms) => self.world.advance(*ms),
-            Step::ClockBack(ms) => self.world.now.wall_ms -= ms,
-            Step::Restart => {
-                // What was seen in a time that the clock has gone back behind is known to the broker that saw it.
-                let wall_ms = &mut self.world.now.wall_ms;
-                *wall_ms = (*wall_ms).max(self.latest_ms);
-                self.world.reload(0);
-            }
+            Step::Restart => self.world.reload(0),
             Step::Window(window_ms) => {
                 // Off, and on again as long as is wanted: nothing is kept from before.
                 let off = Options::new().with_unset(DEDUP_WINDOW_MS);
@@ -119,7 +108,6 @@ impl Run {
     }
 
     fn send(&mut self, ids: &[u16]) -> Vec<Published> {
-        self.latest_ms = self.latest_ms.max(self.world.now.wall_ms);
         let message = |id: &u16| Ok(incoming(&Message::new("x").with_id(u64::from(*id))));
         let messages = ids.iter().map(message).collect();
         let reply = self.once(Change::Publish { entity: name(), atomic: false, messages });
