@@ -13,7 +13,7 @@ pub const WINDOW_MESSAGES: usize = 8 * 1024;
 pub const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 /// How many times as many messages the window of a queue holds that shares them out by keys.
 pub const KEYED_WINDOW: u64 = 4;
-/// Ready messages that are looked at for one that fits, where the first one waits for capacity units.
+/// Ready messages, or keys, that are looked at for one that can go, where the first one cannot.
 pub const LOOK_AHEAD: usize = 1024;
 /// Milliseconds after which it is not known any more how fast an idle receiver settles.
 pub const LATENCY_STALE_MS: u64 = 10_000;

@@ -7,6 +7,7 @@ use crate::key::QueueId;
 use crate::limits::LOOK_AHEAD;
 use crate::page::Mark;
 use crate::queue::{Acquired, Queue};
+use crate::receiver::Receiver;
 use crate::settings::Balance;
 use crate::shard::Shard;
 use postrider_protocol::limits::{BATCH_BYTES, DELIVERY_MESSAGES};
@@ -96,21 +97,48 @@ impl Shard {
 
     /// By turns of the keys; every other message is one that has waited too long for its turn, while there are such.
     fn share_by_key(&mut self, cx: &Context<'_>, sharing: &mut Sharing) {
+        if sharing.balance == Balance::KeyHash {
+            self.settle_keys(sharing.id);
+        }
         let mut passed = 0;
-        while !sharing.order.is_empty() {
-            let Some(queue) = self.queues.get_mut(&sharing.id) else { return };
-            if let Some(aged) = queue.aged(cx.now.wall_ms) {
+        while !sharing.order.is_empty() && self.has_units(sharing) {
+            if let Some(aged) = self.queues.get(&sharing.id).and_then(|queue| queue.aged(cx.now.wall_ms)) {
                 self.offer(cx, sharing, aged);
             }
-            let Some(queue) = self.queues.get_mut(&sharing.id) else { return };
-            let Some(next) = queue.next_by_key().filter(|_| passed < queue.keys()) else { return };
-            if self.offer(cx, sharing, next) {
-                passed = 0;
-            } else if let Some(queue) = self.queues.get_mut(&sharing.id) {
-                queue.pass_key();
-                passed += 1;
+            let rounds = sharing.rounds();
+            let most = self.queues.get(&sharing.id).map_or(0, |queue| queue.keys() * rounds.len());
+            let mut ended = true;
+            for round in rounds {
+                let Some(queue) = self.queues.get_mut(&sharing.id) else { return };
+                let Some(next) = queue.next_by_key(round) else { continue };
+                ended = false;
+                if self.offer(cx, sharing, next) {
+                    passed = 0;
+                } else if let Some(queue) = self.queues.get_mut(&sharing.id) {
+                    queue.pass_key(round);
+                    passed += 1;
+                }
+            }
+            if ended || passed >= most.min(LOOK_AHEAD) {
+                return;
             }
         }
+    }
+
+    /// Lets the keys of each receiver take turns by themselves.
+    fn settle_keys(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let receivers: Vec<_> = queue.receivers.iter().filter_map(|key| self.receivers.get(key)).collect();
+        queue.settle_keys(|key| home(key, receivers.iter().copied()).map(|receiver| receiver.key));
+    }
+
+    /// Whether anything can go: units are left, or somebody takes none.
+    fn has_units(&self, sharing: &Sharing) -> bool {
+        let takes_none = |key| {
+            let receiver: Option<&Receiver> = self.receivers.get(&key);
+            receiver.is_some_and(|receiver| receiver.mode == ReceiveMode::ReceiveAndDelete)
+        };
+        self.free_units(sharing.id) > 0 || sharing.order.iter().any(takes_none)
     }
 
     /// Gives a message to whoever is next, if it may go now; says whether it went.
@@ -198,6 +226,14 @@ impl Shard {
             Some((_, passed)) => *passed += cost,
             None => {}
         }
+    }
+}
+
+impl Sharing {
+    /// The rounds that keys take turns in.
+    fn rounds(&self) -> Vec<Option<ReceiverKey>> {
+        let of_receivers = self.order.iter().filter(|_| self.balance == Balance::KeyHash);
+        std::iter::once(None).chain(of_receivers.map(Some)).collect()
     }
 }
 

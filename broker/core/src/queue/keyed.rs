@@ -1,13 +1,18 @@
 //! Ready messages by key, in a queue that shares them out by their keys: deficit round robin.
 //!
 //! Keys take turns. In its turn a key may spend as many capacity units as the most costly message that came so far;
-//! what it does not spend it keeps for its next turn, while it has messages ready.
+//! what it does not spend it keeps for its next turn, while it has messages ready. Where keys belong to receivers, the
+//! keys of each have a round of their own, so that nobody looks at the keys of one that can take nothing.
 
 use super::acquire::{Acquired, page_of};
 use super::{Event, Queue, Strand, rank};
+use crate::command::ReceiverKey;
 use crate::limits::{KEYED_WINDOW, PRIORITY_AGING_MS};
 use crate::page::Mark;
 use std::collections::BTreeMap;
+
+/// Keys that take turns: those of a receiver, or those that belong to nobody.
+pub type Round = Option<ReceiverKey>;
 
 /// The ready messages of a key.
 #[derive(Debug)]
@@ -16,7 +21,9 @@ struct Waiting {
     places: BTreeMap<u64, u32>,
     /// Units it may still spend in its turn.
     deficit: u64,
-    /// When it is its turn.
+    /// Whose round it is in: that of a receiver, or the one of all.
+    round: Round,
+    /// When it is its turn in it.
     turn: u64,
 }
 
@@ -24,8 +31,10 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Keyed {
     keys: BTreeMap<u32, Waiting>,
-    /// Keys by turn.
-    turns: BTreeMap<u64, u32>,
+    /// Keys by round and turn.
+    turns: BTreeMap<(Round, u64), u32>,
+    /// The receivers that keys were given to.
+    homes: Vec<ReceiverKey>,
     last_turn: u64,
     /// Units that a turn is worth.
     quantum: u64,
@@ -36,8 +45,8 @@ impl Keyed {
         self.quantum = self.quantum.max(u64::from(mark.cost));
         let waiting = self.keys.entry(mark.key).or_insert_with(|| {
             self.last_turn += 1;
-            self.turns.insert(self.last_turn, mark.key);
-            Waiting { places: BTreeMap::new(), deficit: self.quantum, turn: self.last_turn }
+            self.turns.insert((None, self.last_turn), mark.key);
+            Waiting { places: BTreeMap::new(), deficit: self.quantum, round: None, turn: self.last_turn }
         });
         waiting.places.insert(place, mark.cost);
     }
@@ -46,31 +55,51 @@ impl Keyed {
         let Some(waiting) = self.keys.get_mut(&mark.key) else { return };
         waiting.places.remove(&place);
         if waiting.places.is_empty() {
-            self.turns.remove(&waiting.turn);
+            self.turns.remove(&(waiting.round, waiting.turn));
             self.keys.remove(&mark.key);
         }
     }
 
-    /// The message that is next by turns.
-    fn next(&mut self) -> Option<u64> {
+    /// The message that is next in a round.
+    fn next(&mut self, round: Round) -> Option<u64> {
         loop {
-            let waiting = self.keys.get_mut(self.turns.first_key_value()?.1)?;
+            let (_, key) = self.turns.range((round, 0)..=(round, u64::MAX)).next()?;
+            let waiting = self.keys.get_mut(key)?;
             let (place, cost) = waiting.places.first_key_value()?;
             if u64::from(*cost) <= waiting.deficit {
                 return Some(*place);
             }
             waiting.deficit += self.quantum;
-            self.pass();
+            self.pass(round);
         }
     }
 
     /// Ends the turn of the key whose turn it is.
-    fn pass(&mut self) {
-        let Some((_, key)) = self.turns.pop_first() else { return };
-        self.last_turn += 1;
-        self.turns.insert(self.last_turn, key);
-        if let Some(waiting) = self.keys.get_mut(&key) {
-            waiting.turn = self.last_turn;
+    fn pass(&mut self, round: Round) {
+        let first = self.turns.range((round, 0)..=(round, u64::MAX)).next();
+        if let Some(key) = first.map(|(_, key)| *key) {
+            self.last_turn += 1;
+            self.put(key, round, self.last_turn);
+        }
+    }
+
+    fn put(&mut self, key: u32, round: Round, turn: u64) {
+        let Some(waiting) = self.keys.get_mut(&key) else { return };
+        self.turns.remove(&(waiting.round, waiting.turn));
+        (waiting.round, waiting.turn) = (round, turn);
+        self.turns.insert((round, turn), key);
+    }
+
+    /// Gives the keys that belong to nobody yet to their receivers, as `home` says; all of them, where there are others
+    /// than before.
+    fn settle(&mut self, receivers: &[ReceiverKey], home: impl Fn(u32) -> Round) {
+        let all = self.homes != receivers;
+        let keys = self.turns.iter().take_while(|((round, _), _)| all || round.is_none());
+        let moving: Vec<_> =
+            keys.filter(|(_, key)| **key != 0).map(|((_, turn), key)| (*turn, *key)).collect();
+        moving.into_iter().for_each(|(turn, key)| self.put(key, home(key), turn));
+        if all {
+            self.homes = receivers.to_vec();
         }
     }
 
@@ -84,6 +113,9 @@ impl Keyed {
 impl Queue {
     /// Begins, or ceases, to keep its ready messages by key. Such a queue has a larger window.
     pub fn set_keyed(&mut self, keyed: bool) {
+        if let (true, Some(before)) = (keyed, &mut self.keyed) {
+            before.settle(&[], |_| None);
+        }
         if keyed == self.keyed.is_some() {
             return;
         }
@@ -102,15 +134,22 @@ impl Queue {
         self.keyed.as_ref().map_or(0, |keyed| keyed.keys.len())
     }
 
-    /// The message whose key's turn it is.
-    pub fn next_by_key(&mut self) -> Option<u64> {
-        self.keyed.as_mut()?.next()
+    /// Lets every key take turns in the round of the receiver that `home` says it belongs to.
+    pub fn settle_keys(&mut self, home: impl Fn(u32) -> Round) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.settle(&self.receivers, home);
+        }
+    }
+
+    /// The message whose key's turn it is in a round.
+    pub fn next_by_key(&mut self, round: Round) -> Option<u64> {
+        self.keyed.as_mut()?.next(round)
     }
 
     /// Ends the turn of the key whose turn it is: it has nothing to give to anybody now.
-    pub fn pass_key(&mut self) {
+    pub fn pass_key(&mut self, round: Round) {
         if let Some(keyed) = &mut self.keyed {
-            keyed.pass();
+            keyed.pass(round);
         }
     }
 
