@@ -110,7 +110,8 @@ impl Shard {
                 return self.dead_letter_locked(cx, locked, failed, "MaxDeliveryCountExceeded", &description);
             }
         }
-        let retry = entity.settings.retry.after(failed, reason, cx.entropy ^ u64::from(failed));
+        let bits = u64::from(cx.salt(locked.page + u64::from(locked.index)));
+        let retry = entity.settings.retry.after(failed, reason, bits);
         let delay_ms = match retry {
             _ if delay_ms > 0 => delay_ms,
             Retry::DelayMs(delay_ms) if locked.queue.lane == Lane::Main => delay_ms,

@@ -70,6 +70,9 @@ impl Line {
                 "by" | "stamp" | "floor" => continue,
                 "lock" => ("lock_duration_ms", ms(value).to_string()),
                 "max_deliveries" => ("max_delivery_count", value.clone()),
+                "ttl" => ("default_ttl_ms", ms(value).to_string()),
+                // Words of a value are parted by blanks, which part the options here.
+                "retry" => ("retry", value.replace('_', " ")),
                 other => (other, value.clone()),
             };
             options.set(name, &value).unwrap();
@@ -110,12 +113,16 @@ impl Line {
             .map_or_else(|| word.to_owned().into(), |size| super::world::body(size as usize));
         let mut message = Message { time_to_live_ms: self.ms("ttl"), ..Message::new(body) }.with_id(word);
         message.subject = self.option("subject").map(str::to_owned);
-        for (name, value) in &self.options {
-            if let Some(name) = name.strip_prefix("p.") {
-                message = message.with_property(name, value_of(value));
-            }
-        }
+        message.priority = self.number("priority").map(|priority| priority as u8);
+        message.cost = self.number("cost").map(|cost| cost as u32);
+        message.properties = self.properties();
         vec![message]
+    }
+
+    /// The properties: `p.name=value`.
+    pub fn properties(&self) -> Vec<(String, Value)> {
+        let named = self.options.iter().filter_map(|(name, value)| Some((name.strip_prefix("p.")?, value)));
+        named.map(|(name, value)| (name.to_owned(), value_of(value))).collect()
     }
 }
 

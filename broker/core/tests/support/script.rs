@@ -306,13 +306,15 @@ fn settlement_of(line: &Line) -> Option<Settlement> {
     let text = |name| line.option(name).unwrap_or("").to_owned();
     Some(match line.verb.as_str() {
         "complete" => Settlement::Complete,
-        "abandon" => Settlement::Abandon { delay_ms: line.ms("delay").unwrap_or(0), properties: Vec::new() },
+        "abandon" => {
+            Settlement::Abandon { delay_ms: line.ms("delay").unwrap_or(0), properties: line.properties() }
+        }
         "dead-letter" => Settlement::DeadLetter {
             reason: text("reason"),
             description: text("description"),
-            properties: Vec::new(),
+            properties: line.properties(),
         },
-        "defer" => Settlement::Defer { properties: Vec::new() },
+        "defer" => Settlement::Defer { properties: line.properties() },
         "release" => Settlement::Release,
         "renew" => Settlement::Renew { duration_ms: line.ms("for").unwrap_or(0) },
         _ => return None,
