@@ -16,6 +16,7 @@ pub mod context;
 pub mod damage;
 pub mod effect;
 pub mod fact;
+pub mod filter;
 pub mod key;
 pub mod lease;
 pub mod limits;
