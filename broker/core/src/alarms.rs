@@ -78,14 +78,16 @@ impl Shard {
         Ok(())
     }
 
-    /// Brings a page that earlier turns have stored into the window; says whether there is one.
+    /// Brings a stored page into the window; says whether there is one.
     pub(crate) fn fetch_page(&mut self, cx: &Context<'_>, id: QueueId, first: u64) -> Result<bool, Damage> {
-        let Some(queue) = self.queues.get_mut(&id) else { return Ok(false) };
-        if queue.is_hot(first) {
+        if self.queues.get(&id).is_some_and(|queue| queue.is_hot(first)) {
             return Ok(true);
         }
-        let Some(page) = cx.rows.get(&Key::Page(self.id, id, first))? else { return Ok(false) };
-        queue.fetch(first, page, cx.rows.get(&Key::PageState(self.id, id, first))?)?;
+        let rows = self.rows(cx);
+        let Some(page) = rows.get(&Key::Page(self.id, id, first))? else { return Ok(false) };
+        let state = rows.get(&Key::PageState(self.id, id, first))?;
+        let Some(queue) = self.queues.get_mut(&id) else { return Ok(false) };
+        queue.fetch(first, page, state)?;
         self.touched.insert(id);
         Ok(true)
     }

@@ -99,6 +99,21 @@ impl Shard {
         if acquired.messages == 0 {
             return false;
         }
+        receiver.spend(acquired.messages);
+        self.hand_out(cx, id, key, lease, acquired);
+        true
+    }
+
+    /// Lets a receiver have messages that were taken for it.
+    pub(crate) fn hand_out(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        key: ReceiverKey,
+        lease: Option<u64>,
+        acquired: Acquired,
+    ) {
+        let Some(receiver) = self.receivers.get_mut(&key) else { return };
         receiver.deliver(acquired.messages, acquired.bytes);
         self.touched.insert(id);
         let (token, locked_until_ms) = match lease {
@@ -107,7 +122,6 @@ impl Shard {
         };
         let deliver = Deliver { receiver: key, queue: id, token, locked_until_ms, runs: acquired.runs };
         self.turn.effects.push(Effect::Deliver(deliver));
-        true
     }
 
     fn lease(

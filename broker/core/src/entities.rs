@@ -127,30 +127,31 @@ impl Shard {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
+    pub(crate) fn delete(&mut self, now: Now, name: &EntityName) -> Result<Reply, Refusal> {
         let (id, entity) = self.catalog.require(name)?;
         for subscription in entity.subscriptions.clone() {
-            self.delete_entity(subscription);
+            self.delete_entity(now, subscription);
         }
-        self.delete_entity(id);
+        self.delete_entity(now, id);
         Ok(Reply::Done)
     }
 
-    fn delete_entity(&mut self, id: u64) {
+    fn delete_entity(&mut self, now: Now, id: u64) {
         let Some(entity) = self.catalog.remove(id) else { return };
         for lane in [Lane::Main, Lane::DeadLetter] {
-            self.delete_queue(QueueId { entity: id, lane }, &entity.row.name);
+            self.delete_queue(now, QueueId { entity: id, lane }, &entity.row.name);
         }
         self.touched_topics.remove(&id);
         self.turn.facts.push(Fact::EntityGone(id));
     }
 
-    fn delete_queue(&mut self, id: QueueId, name: &str) {
+    fn delete_queue(&mut self, now: Now, id: QueueId, name: &str) {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.touched.remove(&id);
         self.hungry.remove(&id);
         let leases = self.leases.iter().filter(|(_, lease)| lease.queue == id);
         for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {
+            self.end_deleted(now, lease);
             self.remove_lease(lease);
         }
         for receiver in queue.receivers {

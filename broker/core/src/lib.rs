@@ -31,8 +31,11 @@ pub mod shard;
 
 mod browse;
 mod bulk;
+mod causes;
+mod choose;
 mod deferred;
 mod deliver;
+mod ends;
 mod entities;
 mod links;
 mod locks;
@@ -43,3 +46,5 @@ mod scheduled;
 mod sessions;
 mod settle;
 mod staged;
+mod utc;
+mod walk;

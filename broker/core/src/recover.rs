@@ -3,6 +3,7 @@
 
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
+use crate::ends::Ends;
 use crate::fact::{EntityRow, QueueRow, ShardRow};
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
@@ -52,6 +53,7 @@ impl Shard {
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
+            ends: Ends::default(),
             next_alarm: None,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),

@@ -8,6 +8,7 @@ use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
 use crate::effect::Effect;
+use crate::ends::Ends;
 use crate::fact::{Fact, ShardRow};
 use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
@@ -18,7 +19,7 @@ use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
-use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::error::Refusal;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
@@ -60,6 +61,8 @@ pub struct Shard {
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
     pub(crate) outcomes: Outcomes,
+    /// How locks ended, lately.
+    pub(crate) ends: Ends,
     /// The first alarm that is set: no row of one is in front of it.
     pub(crate) next_alarm: Option<Alarm>,
     /// Queues where somebody may get something at the end of this turn.
@@ -130,7 +133,7 @@ impl Shard {
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
-            Change::Delete { name } => self.delete(&name),
+            Change::Delete { name } => self.delete(cx.now, &name),
             Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
             Change::Scheduled { entity, action, sequences } => {
@@ -318,12 +321,4 @@ fn alarm_of(fact: &Fact) -> Option<Alarm> {
 /// The refusal of a request that needs what this version does not have yet.
 pub(crate) fn not_available(field: &str) -> Refusal {
     Refusal::invalid(field, "is not available in this version; leave it out")
-}
-
-/// The refusal of a settlement whose lock is not there.
-pub(crate) fn lock_lost() -> Refusal {
-    Refusal::new(
-        ErrorCode::LockLost,
-        "the lock was settled already, ran out, or never was; the message may be delivered again",
-    )
 }

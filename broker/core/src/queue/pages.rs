@@ -27,7 +27,8 @@ impl Queue {
         }
     }
 
-    pub(super) fn seal_pending(&mut self, facts: &mut Vec<Fact>) {
+    /// Says what must be remembered of the pages that this turn has filled so far.
+    pub fn seal_pending(&mut self, facts: &mut Vec<Fact>) {
         for pending in std::mem::take(&mut self.pending) {
             let records = pending.builder.len();
             facts.push(Fact::PageWritten(self.id, pending.first, pending.builder.build()));
