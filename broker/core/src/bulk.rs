@@ -39,13 +39,20 @@ impl Shard {
                 Err(refusal) => return Ok(Err(refusal)),
             };
         self.show_pending(id);
-        let at_once = if *portion == Portion::default() { self.purge_all(id) } else { 0 };
+        // Whoever waits for the queue to be drained need not wait any more.
+        self.hungry.insert(id);
+        let mut at_once = 0;
+        if *portion == Portion::default() {
+            at_once = self.purge_all(id);
+            // Locked messages need not be looked at: what may be left is scheduled.
+            if self.queues.get(&id).is_none_or(|queue| queue.row().scheduled == 0) {
+                return Ok(Ok(Reply::Worked { done: at_once, examined: at_once, next: 0 }));
+            }
+        }
         let (chosen, examined) = self.choose(cx, id, portion, &chooser)?;
         for found in &chosen {
             self.remove(cx, id, found)?;
         }
-        // Whoever waits for the queue to be drained need not wait any more.
-        self.hungry.insert(id);
         let (done, messages) = (chosen.len() as u64, examined.messages);
         Ok(Ok(Reply::Worked { done: at_once + done, examined: at_once + messages, next: examined.next }))
     }
