@@ -6,7 +6,7 @@ use crate::figures::Micro;
 use anyhow::{Context as _, Result, anyhow};
 use postrider::store::{LocalLog, MemoryStore, ShardLog};
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
-use postrider_core::context::{Context, Now};
+use postrider_core::context::{Calendar, Context, Now};
 use postrider_core::effect::Effect;
 use postrider_core::shard::{Shard, Turn};
 use postrider_protocol::message::{Incoming, Message};
@@ -50,6 +50,15 @@ fn delivered(turn: &Turn) -> Result<LockToken> {
         _ => None,
     });
     deliver.context("nothing was delivered")
+}
+
+/// No schedule is measured.
+struct Never;
+
+impl Calendar for Never {
+    fn next_ms(&self, cron: &str, _: &str, _: u64) -> Result<u64, String> {
+        Err(format!("{cron} never comes"))
+    }
 }
 
 /// A shard with a queue and a receiver.
@@ -120,7 +129,7 @@ impl Machine {
     }
 
     fn turn(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<Turn> {
-        let cx = Context { now: NOW, entropy: self.sequence, rows: &self.rows };
+        let cx = Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Never };
         for command in commands {
             self.shard.decide(&cx, command)?;
         }

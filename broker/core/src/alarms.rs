@@ -45,6 +45,10 @@ impl Shard {
                 self.ring_page(cx, alarm.queue, first).map(|()| 0)
             }
             Wake::Scheduled(number) => self.ring_scheduled(cx, alarm, number),
+            Wake::Occurrence => {
+                self.turn.facts.push(Fact::AlarmGone(alarm));
+                self.ring_schedules(cx, alarm.queue.entity)
+            }
         }
     }
 
@@ -103,7 +107,7 @@ impl Wake {
     /// How much work an answer is.
     fn steps(self) -> usize {
         match self {
-            Wake::Page(_) => STEPS_OF_A_PAGE,
+            Wake::Page(_) | Wake::Occurrence => STEPS_OF_A_PAGE,
             Wake::Scheduled(_) => 1,
         }
     }

@@ -40,6 +40,13 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         Fact::RuleGone(entity, name) => {
             sink(Write::Delete(Key::Rule(shard, *entity, name.to_ascii_lowercase())));
         }
+        Fact::SchedulePut(entity, info) => {
+            let key = Key::Schedule(shard, *entity, info.schedule.name.to_ascii_lowercase());
+            sink(Write::Put(key, laid_out(|out| info.put(out))));
+        }
+        Fact::ScheduleGone(entity, name) => {
+            sink(Write::Delete(Key::Schedule(shard, *entity, name.to_ascii_lowercase())));
+        }
         Fact::QueueState(queue, row) => {
             sink(Write::Put(Key::QueueState(shard, *queue), laid_out(|out| row.put(out))));
         }

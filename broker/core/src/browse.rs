@@ -16,21 +16,21 @@ use postrider_protocol::reply::{Delivered, Peeked, Reply};
 impl Shard {
     /// Answers a question from the state after a turn, whose rows are `rows`.
     pub fn answer(&self, rows: &dyn Rows, address: &Address, question: &Question) -> Result<Reply, Damage> {
-        if let Question::Peek { from, limit, states, filter } = question {
-            let chooser = Chooser::within(*states, filter);
-            return match self.browsable(address).and_then(|queue| Ok((queue, chooser?))) {
-                Ok((queue, chooser)) => self.peek(rows, queue, *from, *limit, &chooser),
-                Err(refusal) => Ok(Reply::Refused(refusal)),
-            };
-        }
-        let queue = match self.queue_at(address) {
-            Ok(queue) => queue,
-            Err(refusal) => return Ok(Reply::Refused(refusal)),
-        };
         match question {
-            Question::Causes { from, limit } => self.causes(rows, address, queue, *from, *limit),
+            Question::Peek { from, limit, states, filter } => {
+                let chooser = Chooser::within(*states, filter);
+                match self.browsable(address).and_then(|queue| Ok((queue, chooser?))) {
+                    Ok((queue, chooser)) => self.peek(rows, queue, *from, *limit, &chooser),
+                    Err(refusal) => Ok(Reply::Refused(refusal)),
+                }
+            }
+            Question::Causes { from, limit } => match self.queue_at(address) {
+                Ok(queue) => self.causes(rows, address, queue, *from, *limit),
+                Err(refusal) => Ok(Reply::Refused(refusal)),
+            },
+            Question::Schedules { after, limit } => Ok(self.schedules(&address.entity, after, *limit)),
             Question::Sessions { .. } => Ok(Reply::Refused(not_available("sessions"))),
-            Question::Peek { .. } | Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
+            Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::walk::{Examined, Found, Span, Where};
 use bytes::BytesMut;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Record;
-use postrider_protocol::name::{Address, EntityName};
+use postrider_protocol::name::Address;
 use postrider_protocol::reply::Reply;
 
 /// What the target of a redrive takes.
@@ -170,10 +170,8 @@ impl Shard {
     /// What an entity does with its messages, and how long its topic lets them live.
     fn target_settings(&self, id: QueueId) -> Option<(Settings, u64)> {
         let entity = self.catalog.get(id.entity)?;
-        let name = EntityName::new(&entity.row.name).ok()?;
-        let topic = name.subscription().and_then(|(topic, _)| EntityName::new(topic).ok());
-        let topic = topic.and_then(|topic| self.catalog.require(&topic).ok());
-        Some((entity.settings.clone(), topic.map_or(NEVER_MS, |(_, topic)| topic.settings.default_ttl_ms)))
+        let topic = self.catalog.topic_of(id.entity).and_then(|topic| self.catalog.get(topic));
+        Some((entity.settings.clone(), topic.map_or(NEVER_MS, |topic| topic.settings.default_ttl_ms)))
     }
 
     fn room(&self, id: QueueId, settings: &Settings) -> Room {

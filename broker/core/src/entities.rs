@@ -31,6 +31,7 @@ impl Shard {
         let row = EntityRow { name: name.as_str().to_owned(), kind, created_ms: now.wall_ms, options };
         self.turn.facts.push(Fact::EntityPut(id, row.clone()));
         self.catalog.insert(id, Entity::new(row));
+        self.watch_idle(id);
         if kind == EntityKind::Topic {
             self.touched_topics.insert(id);
         } else {
@@ -124,16 +125,21 @@ impl Shard {
             entity.set_options(all);
             self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
+        self.watch_idle(id);
         Ok(Reply::Done)
     }
 
     pub(crate) fn delete(&mut self, now: Now, name: &EntityName) -> Result<Reply, Refusal> {
-        let (id, entity) = self.catalog.require(name)?;
-        for subscription in entity.subscriptions.clone() {
-            self.delete_entity(now, subscription);
-        }
-        self.delete_entity(now, id);
+        let (id, _) = self.catalog.require(name)?;
+        self.delete_whole(now, id);
         Ok(Reply::Done)
+    }
+
+    /// Deletes an entity, and a topic's subscriptions with it.
+    pub(crate) fn delete_whole(&mut self, now: Now, id: u64) {
+        let subscriptions = self.catalog.get(id).map(|entity| entity.subscriptions.clone());
+        subscriptions.into_iter().flatten().for_each(|subscription| self.delete_entity(now, subscription));
+        self.delete_entity(now, id);
     }
 
     fn delete_entity(&mut self, now: Now, id: u64) {
@@ -142,6 +148,7 @@ impl Shard {
             self.delete_queue(now, QueueId { entity: id, lane }, &entity.row.name);
         }
         self.touched_topics.remove(&id);
+        self.idle.forget(id);
         self.turn.facts.push(Fact::EntityGone(id));
     }
 

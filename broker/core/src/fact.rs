@@ -17,6 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{self, Malformed, Read, Reader};
 
 const VERSION: u8 = 1;
@@ -114,6 +115,10 @@ pub enum Fact {
     Scheduled(QueueId, u64, ScheduledRow),
     /// The scheduled message was due at this moment; it and its alarm are gone.
     ScheduledGone(QueueId, u64, u64),
+    /// A schedule was added or replaced, or its next moment changed.
+    SchedulePut(u64, ScheduleInfo),
+    /// A schedule was removed.
+    ScheduleGone(u64, String),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -156,7 +161,11 @@ impl Fact {
                 out.put_u64(*entity);
                 rule.put(out);
             }
-            Fact::RuleGone(entity, name) => {
+            Fact::SchedulePut(entity, info) => {
+                out.put_u64(*entity);
+                info.put(out);
+            }
+            Fact::RuleGone(entity, name) | Fact::ScheduleGone(entity, name) => {
                 out.put_u64(*entity);
                 wire::put_text(out, name);
             }
@@ -226,6 +235,8 @@ impl Fact {
             Fact::AlarmGone(..) => 16,
             Fact::Scheduled(..) => 17,
             Fact::ScheduledGone(..) => 18,
+            Fact::SchedulePut(..) => 19,
+            Fact::ScheduleGone(..) => 20,
         }
     }
 
@@ -249,7 +260,9 @@ impl Fact {
             16 => Fact::AlarmGone(read_alarm(reader)?),
             17 => Fact::Scheduled(read_queue(reader)?, reader.u64("number")?, ScheduledRow::read(reader)?),
             18 => Fact::ScheduledGone(read_queue(reader)?, reader.u64("number")?, reader.u64("due_ms")?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 18"))),
+            19 => Fact::SchedulePut(reader.u64("entity")?, ScheduleInfo::read(reader)?),
+            20 => Fact::ScheduleGone(reader.u64("entity")?, reader.text("schedule")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 20"))),
         })
     }
 }

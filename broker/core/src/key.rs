@@ -6,6 +6,7 @@
 //! 0x10  ShardState     u16 shard
 //! 0x20  Entity         u16 shard | u64 entity
 //! 0x21  Rule           u16 shard | u64 entity | name
+//! 0x22  Schedule       u16 shard | u64 entity | name
 //! 0x30  QueueState     u16 shard | u64 entity | u8 lane
 //! 0x40  Page           u16 shard | u64 entity | u8 lane | u64 first sequence number
 //! 0x41  PageState      u16 shard | u64 entity | u8 lane | u64 first sequence number
@@ -52,6 +53,8 @@ pub enum Key {
     Entity(u16, u64),
     /// A rule of a subscription.
     Rule(u16, u64, String),
+    /// A schedule of a queue or topic.
+    Schedule(u16, u64, String),
     /// A queue's counters.
     QueueState(u16, QueueId),
     /// Messages that came in one turn.
@@ -86,6 +89,8 @@ pub enum Wake {
     Page(u64),
     /// A scheduled message: it is due.
     Scheduled(u64),
+    /// The schedules of a queue or topic: one is due.
+    Occurrence,
 }
 
 impl Alarm {
@@ -102,6 +107,11 @@ impl Alarm {
         Alarm { when_ms, queue, what: Wake::Scheduled(number) }
     }
 
+    /// The alarm of a schedule.
+    pub fn occurrence(when_ms: u64, queue: QueueId) -> Self {
+        Alarm { when_ms, queue, what: Wake::Occurrence }
+    }
+
     /// Writes the alarm.
     pub fn put(&self, out: &mut impl BufMut) {
         out.put_u64(self.when_ms);
@@ -110,6 +120,7 @@ impl Alarm {
         let (kind, number) = match self.what {
             Wake::Page(first) => (0, first),
             Wake::Scheduled(number) => (1, number),
+            Wake::Occurrence => (2, 0),
         };
         out.put_u8(kind);
         out.put_u64(number);
@@ -122,6 +133,7 @@ impl Alarm {
         let what = match (bytes.try_get_u8().ok()?, bytes.try_get_u64().ok()?) {
             (0, first) => Wake::Page(first),
             (1, number) => Wake::Scheduled(number),
+            (2, 0) => Wake::Occurrence,
             _ => return None,
         };
         Some(Alarm { when_ms, queue, what })
@@ -141,6 +153,7 @@ const STORE: u8 = 0x01;
 const SHARD_STATE: u8 = 0x10;
 const ENTITY: u8 = 0x20;
 const RULE: u8 = 0x21;
+const SCHEDULE: u8 = 0x22;
 const QUEUE_STATE: u8 = 0x30;
 const PAGE: u8 = 0x40;
 const PAGE_STATE: u8 = 0x41;
@@ -159,6 +172,10 @@ impl Key {
             Key::Entity(shard, entity) => put_entity(&mut out, ENTITY, *shard, *entity),
             Key::Rule(shard, entity, name) => {
                 put_entity(&mut out, RULE, *shard, *entity);
+                out.put_slice(name.as_bytes());
+            }
+            Key::Schedule(shard, entity, name) => {
+                put_entity(&mut out, SCHEDULE, *shard, *entity);
                 out.put_slice(name.as_bytes());
             }
             Key::QueueState(shard, queue) => put_queue(&mut out, QUEUE_STATE, *shard, *queue),
@@ -206,11 +223,8 @@ impl Key {
         let key = match kind {
             SHARD_STATE => Key::ShardState(shard),
             ENTITY => Key::Entity(shard, bytes.try_get_u64().ok()?),
-            RULE => {
-                let entity = bytes.try_get_u64().ok()?;
-                let name = String::from_utf8(std::mem::take(&mut bytes).to_vec()).ok()?;
-                Key::Rule(shard, entity, name)
-            }
+            RULE => Key::Rule(shard, bytes.try_get_u64().ok()?, read_name(&mut bytes)?),
+            SCHEDULE => Key::Schedule(shard, bytes.try_get_u64().ok()?, read_name(&mut bytes)?),
             QUEUE_STATE => Key::QueueState(shard, read_queue(&mut bytes)?),
             PAGE => Key::Page(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
@@ -222,6 +236,11 @@ impl Key {
         };
         bytes.is_empty().then_some(key)
     }
+}
+
+/// A name, which goes on to the end of the key.
+fn read_name(bytes: &mut &[u8]) -> Option<String> {
+    String::from_utf8(std::mem::take(bytes).to_vec()).ok()
 }
 
 fn put_shard(out: &mut Vec<u8>, kind: u8, shard: u16) {
@@ -245,7 +264,7 @@ fn read_queue(bytes: &mut &[u8]) -> Option<QueueId> {
 }
 
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 5] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE, SCHEDULED];
+const ENTITY_CONTENT: [u8; 6] = [RULE, SCHEDULE, QUEUE_STATE, PAGE, PAGE_STATE, SCHEDULED];
 
 impl KeyRange {
     fn prefix(from: Vec<u8>) -> Self {
@@ -281,6 +300,11 @@ impl KeyRange {
     /// All leases of a shard.
     pub fn leases(shard: u16) -> Self {
         Self::of_shard(LEASE, shard)
+    }
+
+    /// All schedules of a shard.
+    pub fn schedules(shard: u16) -> Self {
+        Self::of_shard(SCHEDULE, shard)
     }
 
     /// All alarms of a shard.
@@ -347,7 +371,11 @@ mod tests {
             any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Entity(shard, entity)),
             (any::<(u16, u64)>(), "[a-z$.]{1,50}")
                 .prop_map(|((shard, entity), name)| Key::Rule(shard, entity, name)),
+            (any::<(u16, u64)>(), "[a-z.]{1,50}")
+                .prop_map(|((shard, entity), name)| Key::Schedule(shard, entity, name)),
             (any::<u16>(), any_queue()).prop_map(|(shard, queue)| Key::QueueState(shard, queue)),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, when_ms), queue)| Key::Alarm(shard, Alarm::occurrence(when_ms, queue))),
             (any::<(u16, u64)>(), any_queue())
                 .prop_map(|((shard, first), queue)| Key::Page(shard, queue, first)),
             (any::<(u16, u64)>(), any_queue())

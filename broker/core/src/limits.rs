@@ -38,6 +38,9 @@ pub const STEPS_OF_A_PAGE: usize = 16;
 /// Bytes of scheduled messages, with their copies, that one tick enqueues: the message that passes it is the last.
 pub const DUE_BYTES_PER_TICK: usize = 8 * 1024 * 1024;
 
+/// Entities that one tick looks at because nobody has used them; the rest follows in the next turn.
+pub const IDLE_PER_TICK: usize = 64;
+
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
 /// Messages that one request about many of them looks at; it says where to go on.

@@ -184,6 +184,7 @@ impl Shard {
     fn remove_receiver(&mut self, key: ReceiverKey) -> Option<Receiver> {
         let receiver = self.receivers.remove(&key)?;
         self.by_owner.remove(&receiver.owner);
+        self.use_entity(receiver.queue.entity);
         if let Some(queue) = self.queues.get_mut(&receiver.queue) {
             queue.receivers.retain(|other| *other != key);
             self.hungry.insert(receiver.queue);

@@ -52,7 +52,7 @@ impl Shard {
     }
 
     /// Refuses what the entity does not take, whatever it holds at the moment.
-    fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
+    pub(crate) fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
         incoming.check_size(found.settings.max_message_bytes)
     }

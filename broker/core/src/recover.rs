@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
 use crate::ends::Ends;
 use crate::fact::{EntityRow, QueueRow, ShardRow};
+use crate::idle::Idle;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
@@ -14,6 +15,7 @@ use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{Read, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +34,7 @@ impl Shard {
         shard.load_entities(rows)?;
         shard.load_leases(rows, now)?;
         shard.load_alarms(rows)?;
+        shard.idle.seal(now.mono_ms);
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
             _ => Ok(()),
@@ -55,6 +58,7 @@ impl Shard {
             outcomes: Outcomes::default(),
             ends: Ends::default(),
             next_alarm: None,
+            idle: Idle::default(),
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -69,6 +73,7 @@ impl Shard {
         each_row(rows, &KeyRange::entities(self.id), |key, value| {
             if let Key::Entity(_, entity) = key {
                 self.catalog.insert(entity, Entity::new(read_row("an entity", value, EntityRow::read)?));
+                self.watch_idle(entity);
             }
             Ok(())
         })?;
@@ -78,6 +83,15 @@ impl Shard {
                 let owner =
                     self.catalog.get_mut(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
                 owner.rules.insert(name, rule);
+            }
+            Ok(())
+        })?;
+        each_row(rows, &KeyRange::schedules(self.id), |key, value| {
+            if let Key::Schedule(_, entity, name) = key {
+                let info = read_row("a schedule", value, ScheduleInfo::read)?;
+                let owner = self.catalog.get_mut(entity);
+                let owner = owner.ok_or_else(|| Damage::new("a schedule has no queue or topic"))?;
+                owner.schedules.insert(name, info);
             }
             Ok(())
         })?;
@@ -164,6 +178,7 @@ impl Shard {
             }
         }
         self.check_leases()?;
+        self.check_idle()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

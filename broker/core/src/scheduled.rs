@@ -69,6 +69,7 @@ impl Shard {
         let copies = self.catalog.get(queue.entity).map(|found| found.subscriptions.len().max(1));
         let (Some(row), Some(copies)) = (row, copies) else { return Ok(0) };
         self.unschedule(queue, number, row.due_ms);
+        self.use_entity(queue.entity);
         let bytes = row.message.len() * copies;
         let incoming = Incoming::parse(row.message)
             .map_err(|refusal| Damage::new(format!("scheduled message {number} of {queue:?}: {refusal}")))?;

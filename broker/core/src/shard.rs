@@ -10,6 +10,7 @@ use crate::context::{Context, Damage, Now};
 use crate::effect::Effect;
 use crate::ends::Ends;
 use crate::fact::{Fact, ShardRow};
+use crate::idle::Idle;
 use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
 use crate::limits::Window;
@@ -65,6 +66,7 @@ pub struct Shard {
     pub(crate) ends: Ends,
     /// The first alarm that is set: no row of one is in front of it.
     pub(crate) next_alarm: Option<Alarm>,
+    pub(crate) idle: Idle,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -128,6 +130,7 @@ impl Shard {
         change: Change,
     ) -> Result<Result<Reply, Refusal>, Damage> {
         let receiver = |handle| ReceiverKey { connection: ticket.connection, handle };
+        self.note_use(&change);
         Ok(match change {
             Change::Publish { entity, atomic, messages } => self.publish(cx, &entity, atomic, messages)?,
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
@@ -139,6 +142,8 @@ impl Shard {
             Change::Scheduled { entity, action, sequences } => {
                 self.scheduled(cx, &entity, action, &sequences)?
             }
+            Change::PutSchedule { entity, schedule } => self.put_schedule(cx, &entity, schedule),
+            Change::DeleteSchedule { entity, schedule } => self.delete_schedule(&entity, &schedule),
             Change::ReceiveDeferred { handle, sequences } => {
                 self.receive_deferred(cx, receiver(handle), &sequences)?
             }
@@ -154,7 +159,9 @@ impl Shard {
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
         self.outcomes.tick(cx.now.mono_ms);
         self.expire_locks(cx)?;
-        self.ring_alarms(cx)
+        self.ring_alarms(cx)?;
+        self.delete_idle(cx);
+        Ok(())
     }
 
     /// When [`Shard::tick`] has something to do, on the monotonic clock, as far as can be said at `now`.
@@ -162,7 +169,8 @@ impl Shard {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
         let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
         let alarm = self.next_alarm.map(until);
-        lock.into_iter().chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
+        let idle = self.idle.next_deadline_ms();
+        lock.into_iter().chain(alarm).chain(idle).chain(self.outcomes.next_deadline_ms()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
@@ -183,6 +191,7 @@ impl Shard {
         }
         self.seal_leases(&mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
+        self.idle.seal(cx.now.mono_ms);
         self.read = None;
         self.staged.clear();
         self.next_alarm = turn.facts.iter().filter_map(alarm_of).chain(self.next_alarm).min();

@@ -14,6 +14,7 @@ use postrider_core::page::{Mark, PageBuilder, PageState};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, Options};
 use postrider_protocol::rule::{Filter, Rule};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -42,6 +43,13 @@ fn examples() -> Vec<(&'static str, Fact)> {
         holds: vec![hold, Hold { index: 5, count: 1, held: false, ..hold }],
     };
     let recorded = Recorded { sequence: 9, opcode: 0x84, fields: Bytes::from_static(b"\x01") };
+    let schedule = Schedule {
+        name: "Nightly".to_owned(),
+        cron: "0 3 * * *".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body"),
+    };
+    let schedule = ScheduleInfo { schedule, next_ms: 1_700_000_060_000 };
     let scheduled =
         ScheduledRow { due_ms: 1_700_000_060_000, message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body") };
     vec![
@@ -78,6 +86,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("AlarmGone", Fact::AlarmGone(Alarm::page(1_700_000_060_000, main, 1))),
         ("Scheduled", Fact::Scheduled(main, 4, scheduled)),
         ("ScheduledGone", Fact::ScheduledGone(main, 4, 1_700_000_060_000)),
+        ("SchedulePut", Fact::SchedulePut(7, schedule)),
+        ("ScheduleGone", Fact::ScheduleGone(7, "Nightly".to_owned())),
         ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
     ]
 }
@@ -208,6 +218,14 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<(u128, u64)>().prop_map(|(client, first)| Fact::OutcomesGone(client, first)),
         alarm().prop_map(Fact::AlarmSet),
         alarm().prop_map(Fact::AlarmGone),
+        (any::<(u64, u64)>(), ".{0,20}", some_bytes()).prop_map(|((entity, next_ms), name, message)| {
+            let (cron, zone) = ("@daily".to_owned(), "UTC".to_owned());
+            Fact::SchedulePut(
+                entity,
+                ScheduleInfo { schedule: Schedule { name, cron, zone, message }, next_ms },
+            )
+        }),
+        (any::<u64>(), ".{0,20}").prop_map(|(entity, name)| Fact::ScheduleGone(entity, name)),
         (queue(), any::<(u64, u64)>(), some_bytes()).prop_map(|(queue, (number, due_ms), message)| {
             Fact::Scheduled(queue, number, ScheduledRow { due_ms, message })
         }),

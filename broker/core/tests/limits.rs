@@ -188,3 +188,19 @@ fn one_turn_enqueues_so_many_bytes_of_what_is_due() {
     assert_eq!(enqueued_by_turns(&mut world), [11, 13]);
     world.finish();
 }
+
+/// What is scheduled is in the store: in memory it is a count.
+#[test]
+fn many_scheduled_messages_take_the_memory_of_one() {
+    let mut world = world();
+    let due_ms = world.now.wall_ms + 10_000;
+    let held = |world: &World| format!("{:?}", world.shards[0]).len();
+    once(&mut world, 2, 0, schedule(1, 1, due_ms));
+    let one = held(&world);
+    for sequence in 3..10 {
+        once(&mut world, sequence, sequence, schedule(4_096, 1, due_ms));
+    }
+    assert_eq!(world.shards[0].info(&name()).unwrap().counters.scheduled, 7 * 4_096 + 1);
+    assert!(held(&world) < one + 100, "{} bytes instead of {one}", held(&world));
+    world.finish();
+}

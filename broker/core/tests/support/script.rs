@@ -11,6 +11,7 @@ use postrider_protocol::options::EntityKind;
 use postrider_protocol::request::{
     Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp,
 };
+use postrider_protocol::schedule::Schedule;
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -102,6 +103,13 @@ impl Script {
             }
             "peek" | "causes" => self.ask(line),
             "deferred" => self.receive_deferred(line),
+            "schedules" => {
+                self.flush();
+                let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+                let after = line.option("after").unwrap_or("");
+                let limit = line.number("limit").unwrap_or(0) as u32;
+                self.out.push(reply_text(&shard.schedules(&line.entity(), after, limit)));
+            }
             "turn" => self.flush(),
             "receiver" => self.open(line),
             "sender" => {
@@ -296,6 +304,16 @@ impl Script {
                 portion: line.portion(),
                 dry_run: line.has("dry"),
             },
+            "schedule" => Change::PutSchedule {
+                entity: line.entity(),
+                schedule: Schedule {
+                    name: line.args[1].clone(),
+                    cron: line.option("every").unwrap_or("").to_owned(),
+                    zone: line.option("zone").unwrap_or("UTC").to_owned(),
+                    message: line.messages()[1].encode(),
+                },
+            },
+            "unschedule" => Change::DeleteSchedule { entity: line.entity(), schedule: line.args[1].clone() },
             "cancel" | "deliver-now" => Change::Scheduled {
                 entity: line.entity(),
                 action: if line.verb == "cancel" {

@@ -13,6 +13,7 @@ use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
 use postrider_protocol::reply::{CauseInfo, Peeked, Published, Reply, Runs, Settled};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -57,6 +58,7 @@ impl Names {
         let what = match alarm.what {
             Wake::Page(first) => format!("page {}", place(first)),
             Wake::Scheduled(number) => format!("scheduled {number}"),
+            Wake::Occurrence => "schedules".to_owned(),
         };
         let when = if alarm.when_ms == 0 { "once".to_owned() } else { time(alarm.when_ms) };
         format!("{} {what} at {when}", self.queue(shard, alarm.queue))
@@ -119,6 +121,12 @@ impl Names {
             Fact::Scheduled(queue, number, row) => {
                 let message = message_id(&row.message);
                 format!("Scheduled {} {number}: {message} at {}", self.queue(shard, *queue), time(row.due_ms))
+            }
+            Fact::SchedulePut(entity, info) => {
+                format!("SchedulePut {} {}", self.entities[&(shard, *entity)], schedule_text(info))
+            }
+            Fact::ScheduleGone(entity, name) => {
+                format!("ScheduleGone {} {name}", self.entities[&(shard, *entity)])
             }
             Fact::ScheduledGone(queue, number, _) => {
                 format!("ScheduledGone {} {number}", self.queue(shard, *queue))
@@ -207,6 +215,11 @@ fn client_name(mut client: u128) -> String {
         client >>= 8;
     }
     String::from_utf8(name).unwrap()
+}
+
+fn schedule_text(info: &ScheduleInfo) -> String {
+    let Schedule { name, cron, zone, message } = &info.schedule;
+    format!("{name} every {cron} {zone}: {}, next at {}", message_id(message), time(info.next_ms))
 }
 
 fn message_id(message: &bytes::Bytes) -> String {
@@ -323,6 +336,10 @@ pub fn reply_text(reply: &Reply) -> String {
         Reply::Causes { causes, next } => {
             let causes: Vec<_> = causes.iter().map(cause).collect();
             format!("causes {}{}", causes.join("; "), next_text(*next))
+        }
+        Reply::Schedules { schedules, more } => {
+            let texts: Vec<_> = schedules.iter().map(schedule_text).collect();
+            format!("schedules {}{}", texts.join("; "), if *more { " and more" } else { "" })
         }
         other => format!("{other:?}"),
     }
