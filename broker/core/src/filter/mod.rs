@@ -1,7 +1,8 @@
 //! SQL filters: a text becomes a [`Filter`] once, and a filter judges the properties of messages, never their bodies.
 //!
-//! [`Filter::parse`] cuts the text into tokens (`token.rs`), builds an expression (`parse.rs`, `expression.rs`) and
-//! looks names up (`names.rs`); [`Filter::matches`] evaluates it (`eval.rs`, `like.rs`). The language is described in
+//! [`Filter::parse`] cuts the text into tokens (`token.rs`), builds an expression (`parse.rs`, `operand.rs`,
+//! `expression.rs`), looks names up (`names.rs`) and refuses what can never fit (`kind.rs`); [`Filter::matches`]
+//! evaluates it (`eval.rs`, `like.rs`). The language is described in
 //! `docs/semantics.md`.
 
 mod eval;
@@ -9,6 +10,7 @@ mod expression;
 mod kind;
 mod like;
 mod names;
+mod operand;
 mod parse;
 mod token;
 

@@ -1,14 +1,13 @@
 //! Builds an expression from tokens, from the loosest operator to the tightest.
 
-use super::expression::{Comparison, Expression, Level, Operator, Pattern, Property, Sign, Test};
+use super::expression::{Comparison, Expression, Level, Operator, Pattern, Sign, Test};
 use super::kind::{Kind, kind};
-use super::names::{all_system, is_reserved, system};
 use super::token::{Token, Wrong, out_of_range, tokens};
 use super::{FILTER_CHARS, FILTER_DEPTH, like};
 use postrider_protocol::value::Value;
 use std::sync::Arc;
 
-type Parsed<T> = Result<T, Wrong>;
+pub(super) type Parsed<T> = Result<T, Wrong>;
 
 /// Reads a whole text; the caller has checked its length.
 pub(super) fn parse(text: &str, parameters: &[(String, Value)]) -> Parsed<Expression> {
@@ -21,20 +20,20 @@ pub(super) fn parse(text: &str, parameters: &[(String, Value)]) -> Parsed<Expres
     Ok(expression)
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     tokens: Vec<(usize, Token)>,
     next: usize,
     /// Parentheses, NOTs and signs around the next token.
     depth: usize,
-    parameters: &'a [(String, Value)],
+    pub parameters: &'a [(String, Value)],
     /// The parameters met so far.
-    used: Vec<(&'a str, Arc<Value>)>,
+    pub used: Vec<(&'a str, Arc<Value>)>,
     /// Characters of the LIKE patterns met so far.
     pattern_chars: usize,
 }
 
 impl Parser<'_> {
-    fn or(&mut self) -> Parsed<Expression> {
+    pub fn or(&mut self) -> Parsed<Expression> {
         self.chain("OR", Self::and, Expression::Or)
     }
 
@@ -169,26 +168,6 @@ impl Parser<'_> {
         Ok((Box::new(expression), escape))
     }
 
-    /// A text that no message can change.
-    fn constant_text(&mut self, whose: &str) -> Parsed<(Expression, String)> {
-        let at = self.at();
-        if !matches!(self.peek(), Token::Text(_) | Token::Parameter(_)) {
-            return Err(self.expected(&format!("a text or a parameter after {whose}")));
-        }
-        let expression = self.single()?;
-        match &expression {
-            Expression::Literal(Value::Text(text)) => Ok((expression.clone(), text.clone())),
-            Expression::Parameter(_, value) => match value.as_ref() {
-                Value::Text(text) => Ok((expression.clone(), text.clone())),
-                other => {
-                    let found = Kind::of(other).map_or("null".to_owned(), |kind| kind.to_string());
-                    Err(Wrong::new(at, format!("{whose} needs a text, {expression} is {found}")))
-                }
-            },
-            _ => Err(Wrong::new(at, format!("{whose} needs a text or a parameter"))),
-        }
-    }
-
     fn sum(&mut self) -> Parsed<Expression> {
         self.arithmetic(Level::Sum, Self::product)
     }
@@ -259,128 +238,8 @@ impl Parser<'_> {
         Ok(Some(Expression::Literal(value)))
     }
 
-    fn single(&mut self) -> Parsed<Expression> {
-        let at = self.at();
-        match self.peek().clone() {
-            Token::Whole(number) => {
-                let number = i64::try_from(number).map_err(|_| Wrong::new(at, out_of_range()))?;
-                Ok(self.literal(Value::Int(number)))
-            }
-            Token::Decimal(number) => Ok(self.literal(Value::Float(number))),
-            Token::Text(text) => Ok(self.literal(Value::Text(text))),
-            Token::Parameter(name) => self.parameter(name),
-            Token::Word(word) => self.word(&word),
-            Token::Name(_) => self.property().map(Expression::Property),
-            Token::Symbol("(") => self.deeper(Self::rest_of_parentheses),
-            Token::Symbol(_) | Token::End => Err(self.expected("a value")),
-        }
-    }
-
-    fn rest_of_parentheses(&mut self) -> Parsed<Expression> {
-        let inner = self.or()?;
-        self.expect(")")?;
-        Ok(inner)
-    }
-
-    fn literal(&mut self, value: Value) -> Expression {
-        self.skip();
-        Expression::Literal(value)
-    }
-
-    fn word(&mut self, word: &str) -> Parsed<Expression> {
-        match word.to_ascii_uppercase().as_str() {
-            "TRUE" => Ok(self.literal(Value::Bool(true))),
-            "FALSE" => Ok(self.literal(Value::Bool(false))),
-            "NULL" => Ok(self.literal(Value::Null)),
-            "NOT" => Err(self.wrong("NOT needs parentheses around it here, as in a = (NOT b)")),
-            _ if self.is_symbol_after("(") && !is_reserved(word) => self.function(word),
-            _ => self.property().map(Expression::Property),
-        }
-    }
-
-    fn function(&mut self, name: &str) -> Parsed<Expression> {
-        let uppercase = name.to_ascii_uppercase();
-        if !["EXISTS", "P", "PROPERTY"].contains(&uppercase.as_str()) {
-            return Err(self.wrong(match uppercase.as_str() {
-                "NEWID" => "newid() is another value each time and cannot be in a filter".to_owned(),
-                _ => format!("there is no function {name}; there are EXISTS, p and property"),
-            }));
-        }
-        self.skip();
-        self.skip();
-        let found = match uppercase.as_str() {
-            "EXISTS" => Expression::Exists(self.property()?),
-            _ => Expression::Property(Property::User(self.user_name()?)),
-        };
-        self.expect(")")?;
-        Ok(found)
-    }
-
-    /// The argument of `p`: a name, or a text that is one.
-    fn user_name(&mut self) -> Parsed<String> {
-        let at = self.at();
-        let name = match self.peek() {
-            Token::Text(_) | Token::Parameter(_) => self.constant_text("p")?.1,
-            _ => self.name()?,
-        };
-        if name.is_empty() {
-            return Err(Wrong::new(at, "a property's name cannot be empty"));
-        }
-        Ok(name)
-    }
-
-    fn property(&mut self) -> Parsed<Property> {
-        let at = self.at();
-        let scope = self.name()?;
-        if !self.take(".") {
-            return Ok(Property::User(scope));
-        }
-        match scope.to_ascii_lowercase().as_str() {
-            "user" => self.name().map(Property::User),
-            "sys" => self.system_property(),
-            _ => Err(Wrong::new(at, format!("there is no scope {scope}; there are sys and user"))),
-        }
-    }
-
-    fn system_property(&mut self) -> Parsed<Property> {
-        let at = self.at();
-        let name = self.name()?;
-        let unknown = || Wrong::new(at, format!("there is no sys.{name}; there are {}", all_system()));
-        system(&name).map(Property::System).ok_or_else(unknown)
-    }
-
-    fn name(&mut self) -> Parsed<String> {
-        let name = match self.peek() {
-            Token::Word(word) if !is_reserved(word) => word.clone(),
-            Token::Name(name) => name.clone(),
-            _ => return Err(self.expected("a property's name")),
-        };
-        self.skip();
-        Ok(name)
-    }
-
-    fn parameter(&mut self, name: String) -> Parsed<Expression> {
-        let value = match self.used.iter().find(|(used, _)| used.eq_ignore_ascii_case(&name)) {
-            Some((_, value)) => Arc::clone(value),
-            None => self.bind(&name)?,
-        };
-        self.skip();
-        Ok(Expression::Parameter(name, value))
-    }
-
-    fn bind(&mut self, name: &str) -> Parsed<Arc<Value>> {
-        let without_mark =
-            |given: &'_ str| given.strip_prefix('@').unwrap_or(given).eq_ignore_ascii_case(name);
-        let Some((given, value)) = self.parameters.iter().find(|(given, _)| without_mark(given)) else {
-            return Err(self.wrong(format!("the parameter @{name} has no value")));
-        };
-        let value = Arc::new(value.clone());
-        self.used.push((given.strip_prefix('@').unwrap_or(given), Arc::clone(&value)));
-        Ok(value)
-    }
-
     /// Goes over the token that is next, and reads what it holds one step deeper.
-    fn deeper(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<Expression>) -> Parsed<Expression> {
+    pub fn deeper(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<Expression>) -> Parsed<Expression> {
         if self.depth == FILTER_DEPTH {
             let what =
                 format!("parentheses, NOT and signs can be nested {FILTER_DEPTH} deep, this is one more");
@@ -400,16 +259,16 @@ impl Parser<'_> {
         Err(self.expected("an operator or the end"))
     }
 
-    fn peek(&self) -> &Token {
+    pub fn peek(&self) -> &Token {
         self.tokens.get(self.next).map_or(&Token::End, |(_, token)| token)
     }
 
     /// Where the next token begins.
-    fn at(&self) -> usize {
+    pub fn at(&self) -> usize {
         self.tokens.get(self.next).or(self.tokens.last()).map_or(1, |(at, _)| *at)
     }
 
-    fn skip(&mut self) {
+    pub fn skip(&mut self) {
         self.next += 1;
     }
 
@@ -417,7 +276,7 @@ impl Parser<'_> {
         matches!(self.peek(), Token::Word(found) if found.eq_ignore_ascii_case(word))
     }
 
-    fn is_symbol_after(&self, symbol: &str) -> bool {
+    pub fn is_symbol_after(&self, symbol: &str) -> bool {
         matches!(self.tokens.get(self.next + 1), Some((_, Token::Symbol(found))) if *found == symbol)
     }
 
@@ -427,7 +286,7 @@ impl Parser<'_> {
         found
     }
 
-    fn take(&mut self, symbol: &str) -> bool {
+    pub fn take(&mut self, symbol: &str) -> bool {
         let found = matches!(self.peek(), Token::Symbol(found) if *found == symbol);
         self.next += usize::from(found);
         found
@@ -437,15 +296,15 @@ impl Parser<'_> {
         if self.take_word(word) { Ok(()) } else { Err(self.expected(word)) }
     }
 
-    fn expect(&mut self, symbol: &str) -> Parsed<()> {
+    pub fn expect(&mut self, symbol: &str) -> Parsed<()> {
         if self.take(symbol) { Ok(()) } else { Err(self.expected(symbol)) }
     }
 
-    fn expected(&self, what: &str) -> Wrong {
+    pub fn expected(&self, what: &str) -> Wrong {
         self.wrong(format!("expected {what}, found {}", self.peek()))
     }
 
-    fn wrong(&self, what: impl Into<String>) -> Wrong {
+    pub fn wrong(&self, what: impl Into<String>) -> Wrong {
         Wrong::new(self.at(), what)
     }
 }
