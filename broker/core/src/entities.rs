@@ -137,37 +137,38 @@ impl Shard {
         self.reshare(id);
     }
 
-    pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
+    pub(crate) fn delete(&mut self, now: Now, name: &EntityName) -> Result<Reply, Refusal> {
         let (id, _) = self.catalog.require(name)?;
-        self.delete_whole(id);
+        self.delete_whole(now, id);
         Ok(Reply::Done)
     }
 
     /// Deletes an entity, and a topic's subscriptions with it.
-    pub(crate) fn delete_whole(&mut self, id: u64) {
+    pub(crate) fn delete_whole(&mut self, now: Now, id: u64) {
         let subscriptions = self.catalog.get(id).map(|entity| entity.subscriptions.clone());
-        subscriptions.into_iter().flatten().for_each(|subscription| self.delete_entity(subscription));
-        self.delete_entity(id);
+        subscriptions.into_iter().flatten().for_each(|subscription| self.delete_entity(now, subscription));
+        self.delete_entity(now, id);
     }
 
-    fn delete_entity(&mut self, id: u64) {
+    fn delete_entity(&mut self, now: Now, id: u64) {
         let mut removed = None;
         self.change_window(id, |shard| removed = shard.catalog.remove(id));
         let Some(entity) = removed else { return };
         for lane in [Lane::Main, Lane::DeadLetter] {
-            self.delete_queue(QueueId { entity: id, lane }, &entity.row.name);
+            self.delete_queue(now, QueueId { entity: id, lane }, &entity.row.name);
         }
         self.touched_topics.remove(&id);
         self.idle.forget(id);
         self.turn.facts.push(Fact::EntityGone(id));
     }
 
-    fn delete_queue(&mut self, id: QueueId, name: &str) {
+    fn delete_queue(&mut self, now: Now, id: QueueId, name: &str) {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.touched.remove(&id);
         self.hungry.remove(&id);
         let leases = self.leases.iter().filter(|(_, lease)| lease.queue == id);
         for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {
+            self.end_deleted(now, lease);
             self.remove_lease(lease);
         }
         self.forget_share(id);

@@ -131,7 +131,7 @@ impl Shard {
             if self.is_in_use(entity) {
                 self.use_entity(entity);
             } else {
-                self.delete_whole(entity);
+                self.delete_whole(cx.now, entity);
             }
         }
     }

@@ -49,6 +49,14 @@ pub const IDLE_PER_TICK: usize = 64;
 
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
+/// Messages that one request about many of them looks at; it says where to go on.
+pub const EXAMINED_MESSAGES: u64 = 10_000;
+/// Bytes of pages that one such request reads; the page that passes them is the last.
+pub const EXAMINED_BYTES: u64 = 16 * 1024 * 1024;
+/// Leases of a shard of which it is remembered how their locks ended.
+pub const ENDED_LEASES: usize = 4_096;
+/// Runs of places, with an end each, that are remembered for all of these leases together.
+pub const ENDED_RUNS: usize = 65_536;
 /// Clients whose outcomes one shard remembers; beyond, the one unheard of for longest is forgotten.
 pub const CLIENTS: usize = 100_000;
 /// Milliseconds without a request after which a client's outcomes are forgotten.

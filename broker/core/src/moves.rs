@@ -135,7 +135,7 @@ pub fn changed_record(record: Bytes, changes: Option<&Bytes>) -> Result<Record, 
     Ok(record)
 }
 
-fn decode(message: Bytes) -> Result<Message, Damage> {
+pub(crate) fn decode(message: Bytes) -> Result<Message, Damage> {
     Message::decode(message).map_err(|malformed| damaged("a message", &malformed))
 }
 

@@ -60,10 +60,14 @@ impl Receiver {
         self.credit > 0 && self.room > 0
     }
 
+    /// Books what a delivery takes of its credit.
+    pub fn spend(&mut self, messages: u64) {
+        self.credit = self.credit.saturating_sub(messages as u32);
+    }
+
     /// Books a delivery.
     pub fn deliver(&mut self, messages: u64, bytes: u64) {
         self.delivered += messages;
-        self.credit = self.credit.saturating_sub(messages as u32);
         self.room -= bytes as i64;
         if self.mode == ReceiveMode::PeekLock {
             self.outstanding += messages;

@@ -4,6 +4,7 @@
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
 use crate::duplicates::Duplicates;
+use crate::ends::Ends;
 use crate::fact::{EntityRow, GenerationRow, QueueRow, ShardRow};
 use crate::idle::Idle;
 use crate::key::{Key, KeyRange, QueueId};
@@ -67,6 +68,7 @@ impl Shard {
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
+            ends: Ends::default(),
             next_alarm: None,
             idle: Idle::default(),
             duplicates: Duplicates::default(),

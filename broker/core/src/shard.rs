@@ -9,6 +9,7 @@ use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
 use crate::duplicates::Duplicates;
 use crate::effect::Effect;
+use crate::ends::Ends;
 use crate::fact::{Fact, ShardRow};
 use crate::idle::Idle;
 use crate::key::{Alarm, QueueId};
@@ -21,7 +22,7 @@ use crate::receiver::Receiver;
 use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
-use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::error::Refusal;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
@@ -63,6 +64,8 @@ pub struct Shard {
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
     pub(crate) outcomes: Outcomes,
+    /// How locks ended, lately.
+    pub(crate) ends: Ends,
     /// The first alarm that is set: no row of one is in front of it.
     pub(crate) next_alarm: Option<Alarm>,
     pub(crate) idle: Idle,
@@ -144,7 +147,7 @@ impl Shard {
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
-            Change::Delete { name } => self.delete(&name),
+            Change::Delete { name } => self.delete(cx.now, &name),
             Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
             Change::Scheduled { entity, action, sequences } => {
@@ -348,12 +351,4 @@ fn alarm_of(fact: &Fact) -> Option<Alarm> {
 /// The refusal of a request that needs what this version does not have yet.
 pub(crate) fn not_available(field: &str) -> Refusal {
     Refusal::invalid(field, "is not available in this version; leave it out")
-}
-
-/// The refusal of a settlement whose lock is not there.
-pub(crate) fn lock_lost() -> Refusal {
-    Refusal::new(
-        ErrorCode::LockLost,
-        "the lock was settled already, ran out, or never was; the message may be delivered again",
-    )
 }

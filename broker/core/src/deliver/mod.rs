@@ -108,12 +108,26 @@ impl Shard {
         if acquired.messages == 0 {
             return false;
         }
-        receiver.deliver(acquired.messages, acquired.bytes);
-        self.hand_over(cx, id, key, lease, acquired);
+        receiver.spend(acquired.messages);
+        self.hand_out(cx, id, key, lease, acquired);
         true
     }
 
-    /// Sends a receiver what it was given.
+    /// Lets a receiver have messages that were taken for it.
+    pub(crate) fn hand_out(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        key: ReceiverKey,
+        lease: Option<u64>,
+        acquired: Acquired,
+    ) {
+        let Some(receiver) = self.receivers.get_mut(&key) else { return };
+        receiver.deliver(acquired.messages, acquired.bytes);
+        self.hand_over(cx, id, key, lease, acquired);
+    }
+
+    /// Sends a receiver what was booked for it.
     fn hand_over(
         &mut self,
         cx: &Context<'_>,

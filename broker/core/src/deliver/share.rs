@@ -201,6 +201,7 @@ impl Shard {
         let Some(receiver) = self.receivers.get_mut(&key) else { return };
         let locks = receiver.mode == ReceiveMode::PeekLock;
         sharing.order.leave(receiver);
+        receiver.spend(1);
         receiver.deliver(1, u64::from(size));
         sharing.order.join(receiver);
         if sharing.batches.get(&key).is_some_and(|batch| batch.is_full(size))

@@ -97,6 +97,14 @@ impl Queue {
         acquired
     }
 
+    /// Takes one message of the window, whatever stands before it: `event` happens to it, which it must be able to.
+    pub fn acquire_one(&mut self, page: u64, index: u32, event: Event, acquired: &mut Acquired) {
+        let Some(hot) = self.window.get(&page) else { return };
+        let Some(attempts) = hot.slots.get(index as usize).and_then(|slot| slot.attempts()) else { return };
+        acquired.push(page, index, attempts, hot);
+        self.change(page, index, event);
+    }
+
     /// Acquires neighbours of one page from the first of `indices` on, as long as they fit.
     fn acquire_run(
         &mut self,

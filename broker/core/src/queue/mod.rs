@@ -23,10 +23,12 @@ mod pages;
 mod purge;
 mod slot;
 mod strand;
+mod view;
 
 pub use acquire::{Acquired, Most};
 pub use slot::{Event, Slot};
 pub use strand::{number, place, rank};
+pub use view::PageView;
 
 use crate::command::ReceiverKey;
 use crate::fact::QueueRow;

@@ -1,8 +1,11 @@
 //! The words of the golden scripts: `verb argument argument option=value`.
 
+use postrider_core::command::Portion;
 use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::Options;
+use postrider_protocol::reply::PeekState;
+use postrider_protocol::request::{Cause, Selection, States};
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::value::{Id, Value};
 
@@ -102,6 +105,35 @@ impl Line {
             number(first)..=number(last)
         };
         self.args[1..].iter().flat_map(run).collect()
+    }
+
+    /// The portion of a queue: `from= to= limit= states=ready,deferred before=5s cause=reason/description filter=...` and
+    /// numbers. Blanks of texts are written `_`.
+    pub fn portion(&self) -> Portion {
+        let cause = self.option("cause").map(|cause| {
+            let (reason, description) = cause.split_once('/').unwrap_or((cause, ""));
+            Cause { reason: reason.to_owned(), description: description.replace('_', " ") }
+        });
+        let selection = Selection {
+            states: self.states(),
+            filter: self.filter(),
+            before_ms: self.ms("before").map_or(0, |ms| super::world::START_MS + ms),
+            cause,
+            sequences: if self.has("dry") { Vec::new() } else { self.sequences() },
+        };
+        let number = |name| self.number(name).unwrap_or(0);
+        Portion { selection, from: number("from"), to: number("to"), limit: number("limit") as u32 }
+    }
+
+    /// The states: `states=ready,deferred`.
+    pub fn states(&self) -> States {
+        let names = self.option("states").into_iter().flat_map(|names| names.split(','));
+        States::of(&names.map(|name| PeekState::by_name(name).unwrap()).collect::<Vec<_>>())
+    }
+
+    /// The SQL text of a filter, its blanks written `_`.
+    pub fn filter(&self) -> String {
+        self.option("filter").unwrap_or("").replace('_', " ")
     }
 
     fn messages_of(&self, word: &str) -> Vec<Message> {

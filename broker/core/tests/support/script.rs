@@ -3,7 +3,8 @@
 use super::line::{Line, ms};
 use super::show::{self, Names, reply_text};
 use super::world::{World, incoming};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Question, ReceiverKey, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Question, ReceiverKey, Ticket};
+use postrider_core::limits::Window;
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::options::EntityKind;
@@ -94,6 +95,14 @@ impl Script {
                     self.world.shards[usize::from(self.world.home(&line.entity()))].info(&line.entity());
                 self.out.push(Names::info(&info));
             }
+            "window" => {
+                let messages = line.args[0].parse().unwrap();
+                self.world =
+                    World::within(self.world.shards.len() as u16, Window { messages, bytes: 1_000_000 });
+                self.out.push("small windows".to_owned());
+            }
+            "peek" | "causes" => self.ask(line),
+            "deferred" => self.receive_deferred(line),
             "schedules" => {
                 self.flush();
                 let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
@@ -227,6 +236,30 @@ impl Script {
         self.send(shard, command);
     }
 
+    fn ask(&mut self, line: &Line) {
+        self.flush();
+        let address = line.address(0);
+        let (from, limit) = (line.number("from").unwrap_or(0), line.number("limit").unwrap_or(0) as u32);
+        let question = match line.verb.as_str() {
+            "causes" => Question::Causes { from, limit },
+            _ => Question::Peek { from, limit, states: line.states(), filter: line.filter() },
+        };
+        let shard = &self.world.shards[usize::from(self.world.home(&address.entity))];
+        let reply = shard.answer(&self.world.rows, &address, &question).unwrap();
+        self.out.push(format!("reply {}: {}", line.verb, reply_text(&reply)));
+    }
+
+    fn receive_deferred(&mut self, line: &Line) {
+        let name = &line.args[0];
+        let (connection, shard) = (self.connections[name], self.names.homes[name]);
+        let change = Change::ReceiveDeferred { handle: HANDLE, sequences: line.sequences() };
+        let sequence = self.sequences.entry(client(name)).or_insert(1);
+        let stamp = Stamp { sequence: *sequence, floor: 0 };
+        *sequence += 1;
+        let ticket = self.ticket(connection, "deferred");
+        self.send(shard, Command::Once { ticket, client: client(name), stamp, change });
+    }
+
     fn change(&mut self, line: &Line) {
         let (shard, change) = self.change_of(line);
         let by = client(line.option("by").unwrap_or("main"));
@@ -272,7 +305,12 @@ impl Script {
                 rule: line.rules().remove(0),
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
-            "purge" => Change::Purge { address: line.address(0), portion: Portion::default() },
+            "purge" => Change::Purge { address: line.address(0), portion: line.portion() },
+            "redrive" => Change::Redrive {
+                address: line.address(0),
+                portion: line.portion(),
+                dry_run: line.has("dry"),
+            },
             "schedule" => Change::PutSchedule {
                 entity: line.entity(),
                 schedule: Schedule {

@@ -12,7 +12,7 @@ use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
-use postrider_protocol::reply::{ConsumerInfo, Published, Reply, Runs, Settled};
+use postrider_protocol::reply::{CauseInfo, ConsumerInfo, Peeked, Published, Reply, Runs, Settled};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
@@ -342,6 +342,14 @@ pub fn reply_text(reply: &Reply) -> String {
         Reply::Worked { done, examined, next } => {
             format!("worked on {done} of {examined}, next is {next}")
         }
+        Reply::Peeked { messages, next } => {
+            let messages: Vec<_> = messages.iter().map(peeked).collect();
+            format!("peeked {}{}", messages.join(", "), next_text(*next))
+        }
+        Reply::Causes { causes, next } => {
+            let causes: Vec<_> = causes.iter().map(cause).collect();
+            format!("causes {}{}", causes.join("; "), next_text(*next))
+        }
         Reply::Schedules { schedules, more } => {
             let texts: Vec<_> = schedules.iter().map(schedule_text).collect();
             format!("schedules {}{}", texts.join("; "), if *more { " and more" } else { "" })
@@ -370,6 +378,39 @@ pub fn consumers(answer: &Reply) -> Vec<String> {
         )
     };
     std::iter::once(units).chain(info.consumers.iter().map(line)).collect()
+}
+
+fn next_text(next: u64) -> String {
+    if next == 0 { String::new() } else { format!(", next is {next}") }
+}
+
+fn peeked(peeked: &Peeked) -> String {
+    let record = Record::decode(peeked.message.record.clone()).unwrap();
+    let until =
+        if peeked.until_ms == 0 { String::new() } else { format!(" until {}", time(peeked.until_ms)) };
+    let attempts = match peeked.message.attempts {
+        0 => String::new(),
+        attempts => format!(" (attempts={attempts})"),
+    };
+    let redriven = match record.redrive_count {
+        0 => String::new(),
+        count => format!(" (redriven {count})"),
+    };
+    let id = message_id(&record.message);
+    format!(
+        "{} {id} {}{until}{attempts}{redriven}{}",
+        peeked.message.sequence,
+        peeked.state,
+        dead_letter(&record)
+    )
+}
+
+fn cause(info: &CauseInfo) -> String {
+    let (first, last) = (time(info.first_ms), time(info.last_ms));
+    format!(
+        "{} of {}: {:?}, {} redriven, {first} to {last}, as {}",
+        info.messages, info.cause.reason, info.cause.description, info.redriven, info.sample
+    )
 }
 
 fn runs_text<T>(runs: &Runs<T>, show: impl Fn(&T, u32) -> String) -> String {
