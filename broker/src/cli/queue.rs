@@ -15,6 +15,8 @@ pub enum Queue {
     #[command(after_help = examples!(
         "postrider queue create email-queue",
         "postrider queue create email-queue --lock-duration 30s --max-delivery-count 5",
+        "postrider queue create orders --requires-session --default-ttl 7d",
+        "postrider queue create mails --retry 'exponential 1s max 10m jitter 20%'",
         "postrider queue create reports --option max_message_bytes=10485760",
     ))]
     Create(Change),
@@ -31,8 +33,11 @@ pub enum Queue {
         /// The queue
         name: String,
     },
-    /// Change the options of a queue
-    #[command(after_help = examples!("postrider queue update email-queue --lock-duration 5m"))]
+    /// Change the options of a queue; none brings a default back
+    #[command(after_help = examples!(
+        "postrider queue update email-queue --lock-duration 5m",
+        "postrider queue update email-queue --default-ttl none --option max_bytes=none",
+    ))]
     Update(Change),
     /// Delete a queue and its messages
     #[command(after_help = examples!("postrider queue delete email-queue"))]
