@@ -87,9 +87,11 @@ impl Resend {
             return Err(Failure::refused(text).hint("send it under another id with: --new-id"));
         }
         let selection = Selection { sequences: vec![number], ..Selection::default() };
-        match admin.purge_selected(address, selection).run().await?.done {
-            0 => Err(Failure::refused("was sent, but is still a dead letter: a consumer took it meanwhile")),
-            _ => Ok(outcome.sequence),
+        let sent = format!("was sent as number {}, but is still a dead letter", outcome.sequence);
+        match admin.purge_selected(address, selection).run().await {
+            Ok(progress) if progress.done > 0 => Ok(outcome.sequence),
+            Ok(_) => Err(Failure::refused(format!("{sent}: a consumer took it meanwhile"))),
+            Err(error) => Err(Failure::refused(format!("{sent}: {error}"))),
         }
     }
 
