@@ -1,6 +1,7 @@
 //! The client and its builder.
 
 use crate::admin::Admin;
+use crate::breaker::{Breaker, CircuitBreaker};
 use crate::connection::{Config, Connection, ReconnectPolicy};
 use crate::error::Error;
 use crate::receiver::{Receiver, ReceiverBuilder};
@@ -128,6 +129,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     request_timeout: Duration,
     reconnect: ReconnectPolicy,
+    circuit_breaker: Option<CircuitBreaker>,
 }
 
 impl Default for ClientBuilder {
@@ -139,6 +141,7 @@ impl Default for ClientBuilder {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             reconnect: ReconnectPolicy::default(),
+            circuit_breaker: None,
         }
     }
 }
@@ -152,6 +155,7 @@ impl fmt::Debug for ClientBuilder {
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("reconnect", &self.reconnect)
+            .field("circuit_breaker", &self.circuit_breaker)
             .finish_non_exhaustive()
     }
 }
@@ -207,6 +211,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Has sends fail at once after so many failures in a row, with [`Error::CircuitOpen`], instead of each waiting for
+    /// a broker that cannot take it. Off where nothing is said.
+    ///
+    /// ```no_run
+    /// use postrider_client::{CircuitBreaker, Client};
+    /// use std::time::Duration;
+    /// # async fn run() -> Result<(), postrider_client::Error> {
+    /// let breaker = CircuitBreaker { failures: 5, pause: Duration::from_secs(10) };
+    /// let client = Client::builder().url("postrider://token@localhost").circuit_breaker(breaker).connect().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn circuit_breaker(mut self, policy: CircuitBreaker) -> Self {
+        self.circuit_breaker = Some(policy);
+        self
+    }
+
     /// Connects and authenticates.
     ///
     /// # Errors
@@ -225,6 +245,7 @@ impl ClientBuilder {
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             reconnect: self.reconnect,
+            breaker: self.circuit_breaker.map(Breaker::new),
             client: draw_client()?,
         };
         Ok(Client { connection: Connection::open(config).await? })

@@ -29,6 +29,7 @@ pub(crate) use operation::{Answer, Opened, Operation};
 pub use backoff::ReconnectPolicy;
 pub use operation::SendOutcome;
 
+use crate::breaker::{Attempt, Breaker};
 use crate::error::Error;
 use postrider_protocol::frame::HEADER_BYTES;
 use postrider_protocol::limits;
@@ -66,6 +67,8 @@ pub(crate) struct Config {
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
     pub reconnect: ReconnectPolicy,
+    /// Hears of every failure to keep or to make the connection.
+    pub breaker: Option<Arc<Breaker>>,
     /// Drawn at random once, and kept across reconnects.
     pub client: u128,
 }
@@ -99,6 +102,7 @@ pub(crate) struct Connection {
     /// Cancelled when the last holder is gone.
     gone: CancellationToken,
     request_timeout: Duration,
+    breaker: Option<Arc<Breaker>>,
     /// Bytes of the largest message that one frame to this broker can carry.
     largest_message: usize,
     address: String,
@@ -135,6 +139,7 @@ impl Connection {
             closing: CancellationToken::new(),
             gone: CancellationToken::new(),
             request_timeout: config.request_timeout,
+            breaker: config.breaker.clone(),
             largest_message: largest_message(link.welcome.frame_bytes),
             address: config.address.clone(),
             id_prefix: format!("{:016x}-", config.client as u64),
@@ -165,6 +170,11 @@ impl Connection {
     /// Bytes of the largest message that can be sent at all. A larger one would end the connection, again and again.
     pub fn largest_message(&self) -> usize {
         self.largest_message
+    }
+
+    /// Lets a send through, unless the circuit breaker is open.
+    pub fn admit(&self) -> Result<Option<Attempt>, Error> {
+        self.breaker.as_ref().map(Breaker::admit).transpose()
     }
 
     /// What so many bytes of messages take of the pipeline. A message larger than all of it may travel alone.

@@ -14,6 +14,7 @@ impl Actor {
     pub(super) async fn reconnect(&mut self, reason: String) -> Result<Link, Error> {
         tracing::info!(address = self.config.address, reason, "the connection is lost, connecting again");
         self.forget_connection();
+        self.count_failure();
         if self.resumed_at.take().is_none_or(|at| at.elapsed() >= self.config.reconnect.most) {
             self.failures = 0;
         }
@@ -29,8 +30,17 @@ impl Actor {
             let config = self.config.clone();
             match self.meanwhile(handshake::connect(&config)).await? {
                 Ok(link) => return Ok(link),
-                Err(failure) => reason = self.judge(failure)?,
+                Err(failure) => {
+                    reason = self.judge(failure)?;
+                    self.count_failure();
+                }
             }
+        }
+    }
+
+    fn count_failure(&self) {
+        if let Some(breaker) = &self.config.breaker {
+            breaker.failed();
         }
     }
 

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admin;
+mod breaker;
 mod peer;
+mod sessions;
+mod verbs;
 
 use peer::{Listener, within};
 use postrider_client::{

@@ -1,7 +1,7 @@
 //! A broker that does exactly what the test says, over a real socket.
 
 use bytes::BytesMut;
-use postrider_client::{Client, ClientBuilder, LockToken, Message, ReconnectPolicy};
+use postrider_client::{Client, ClientBuilder, ErrorCode, LockToken, Message, ReconnectPolicy, Refusal};
 use postrider_protocol::frame::FrameDecoder;
 use postrider_protocol::limits;
 use postrider_protocol::message::Record;
@@ -10,6 +10,9 @@ use postrider_protocol::request::{Flow, Hello, OpenReceiver, Request, SettleItem
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Until when a session is locked when it is accepted.
+pub const SESSION_UNTIL_MS: u64 = 1_700_000_060_000;
 
 /// No step of a script takes nearly as long; a test that waits for what never comes fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -127,6 +130,28 @@ impl Peer {
         }
     }
 
+    /// Opens a receiver on the session `id`.
+    pub async fn open_session(&mut self, id: &str) -> OpenReceiver {
+        match self.next().await {
+            (request, Request::OpenReceiver(open)) => {
+                self.accept_session(request, id).await;
+                open
+            }
+            other => panic!("not the opening of a receiver: {other:?}"),
+        }
+    }
+
+    pub async fn accept_session(&mut self, request: u32, id: &str) {
+        let (session_id, locked_until_ms) = (id.to_owned(), SESSION_UNTIL_MS);
+        let opened =
+            Reply::Opened { max_message_bytes: 0, lock_duration_ms: 30_000, session_id, locked_until_ms };
+        self.reply(request, &opened).await;
+    }
+
+    pub async fn refuse(&mut self, request: u32, code: ErrorCode) {
+        self.reply(request, &Reply::Refused(Refusal::new(code, "as the script says"))).await;
+    }
+
     pub async fn flow(&mut self) -> Flow {
         match self.next().await {
             (_, Request::Flow(flow)) => flow,
@@ -178,7 +203,7 @@ fn opened(max_message_bytes: u64, lock_duration_ms: u64) -> Reply {
     Reply::Opened { max_message_bytes, lock_duration_ms, session_id: String::new(), locked_until_ms: 0 }
 }
 
-fn record(message: &Message) -> bytes::Bytes {
+pub fn record(message: &Message) -> bytes::Bytes {
     let record = Record {
         enqueued_time_ms: 1_700_000_000_000,
         enqueued_sequence: 1,
