@@ -117,9 +117,11 @@ impl Meter {
         self.0.set_message(format!("{} {what}, {} looked at", progress.done, progress.examined));
         self.0.tick();
     }
+}
 
-    /// Takes it away.
-    pub fn finish(self) {
+/// Takes it away, also where the work failed.
+impl Drop for Meter {
+    fn drop(&mut self) {
         self.0.finish_and_clear();
     }
 }

@@ -5,7 +5,7 @@ use super::connect::Global;
 use super::failure::Failure;
 use super::output::Row;
 use clap::Args;
-use postrider_client::Selection;
+use postrider_client::{Admin, Selection};
 
 /// Remove messages that nobody holds, all of them or those that are meant
 #[derive(Args)]
@@ -48,20 +48,24 @@ impl What {
         let selection = self.selection.selection(&admin, address, states.states()).await?;
         let all = if selection.is_all() { "all messages" } else { "these messages" };
         confirm(&format!("Remove {all} from {address} for ever?"), self.yes)?;
-        purge(global, address, selection).await
+        purge(global, &admin, address, selection).await
     }
 }
 
 /// Removes the messages of a selection, and shows how far it has come.
-pub async fn purge(global: &Global, address: &str, selection: Selection) -> Result<(), Failure> {
-    let client = global.connect().await?;
-    let (meter, mut work) = (Meter::new(), client.admin().purge_selected(address, selection));
+pub async fn purge(
+    global: &Global,
+    admin: &Admin,
+    address: &str,
+    selection: Selection,
+) -> Result<(), Failure> {
+    let (meter, mut work) = (Meter::new(), admin.purge_selected(address, selection));
     let mut total = None;
     while let Some(progress) = work.next().await? {
         meter.show("removed", &progress);
         total = Some(progress);
     }
-    meter.finish();
+    drop(meter);
     let total = total.unwrap_or_default();
     let row = Row::new().column("address", address).column("purged", total.done);
     let row = row.column("examined", total.examined);

@@ -61,7 +61,9 @@ impl Scheduled {
             }
             Scheduled::Purge { address, yes } => {
                 confirm(&format!("Remove all scheduled messages from {address} for ever?"), yes)?;
-                purge(global, &address, Selection { states: scheduled(), ..Selection::default() }).await
+                let selection = Selection { states: scheduled(), ..Selection::default() };
+                let admin = global.connect().await?.admin();
+                purge(global, &admin, &address, selection).await
             }
         }
     }

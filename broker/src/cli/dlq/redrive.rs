@@ -43,7 +43,7 @@ impl Redrive {
         while let Some(progress) = redrive.next().await? {
             meter.show("moved", &progress);
         }
-        meter.finish();
+        drop(meter);
         let outcome = redrive.outcome();
         global.printer().done(&self.sentence(&address, &outcome), &self.row(&address, &outcome))?;
         verdict(&outcome)
