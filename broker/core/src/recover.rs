@@ -3,7 +3,6 @@
 
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
-use crate::duplicates::Duplicates;
 use crate::ends::Ends;
 use crate::fact::{EntityRow, GenerationRow, QueueRow, ShardRow};
 use crate::idle::Idle;
@@ -12,6 +11,7 @@ use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
+use crate::seen::Duplicates;
 use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
