@@ -1,5 +1,6 @@
 //! What to measure.
 
+use crate::shape::Shape;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ pub struct Args {
     /// Where data directories are made and removed again; the system's temporary folder where nothing is said
     #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub shape: Shape,
     /// Print JSON instead of tables
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ mod micro;
 mod ours;
 mod process;
 mod report;
+mod shape;
 
 use anyhow::Result;
 use args::Args;

@@ -1,9 +1,10 @@
 //! Postrider's own client as the load sees it: the only file here that knows how to publish and consume. Another broker's
 //! client would stand beside it with the same few functions.
 
+use crate::shape::Shape;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use postrider_client::{Client, Confirm, Delivery, Message, Receiver, Sender};
+use postrider_client::{Client, Confirm, Delivery, Receiver, Sender};
 use std::time::Duration;
 
 /// How long a consumer waits for messages before it looks around.
@@ -13,24 +14,25 @@ const WAIT: Duration = Duration::from_millis(50);
 pub struct Publisher {
     client: Client,
     sender: Sender,
+    shape: Shape,
 }
 
 impl Publisher {
     /// Connects, and opens a sender.
-    pub async fn open(url: &str, address: &str) -> Result<Self> {
+    pub async fn open(url: &str, address: &str, shape: &Shape) -> Result<Self> {
         let client = Client::connect(url).await?;
         let sender = client.sender(address).await?;
-        Ok(Publisher { client, sender })
+        Ok(Publisher { client, sender, shape: shape.clone() })
     }
 
     /// Publishes one message; its confirm comes later.
     pub async fn enqueue(&self, body: Bytes) -> Result<Confirm> {
-        Ok(self.sender.enqueue(Message::new(body)).await?)
+        Ok(self.sender.enqueue(self.shape.message(body)).await?)
     }
 
     /// Publishes messages together and waits until all are stored.
     pub async fn send_batch(&self, bodies: impl Iterator<Item = Bytes>) -> Result<()> {
-        for outcome in self.sender.send_batch(bodies.map(Message::new).collect()).await? {
+        for outcome in self.sender.send_batch(bodies.map(|body| self.shape.message(body)).collect()).await? {
             outcome?;
         }
         Ok(())

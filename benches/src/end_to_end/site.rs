@@ -23,7 +23,7 @@ impl<'a> Site<'a> {
     /// A fresh broker with a queue.
     pub async fn with_queue(args: &'a Args, size: usize, most: u64) -> Result<Self> {
         let broker = Broker::start(args).await?;
-        broker.control().admin().create_queue(ADDRESS, Options::default()).await?;
+        broker.control().admin().create_queue(ADDRESS, args.shape.options()?).await?;
         Ok(Site { args, broker, load: Arc::new(Load::new(size, args.unconfirmed, most)) })
     }
 
@@ -53,7 +53,7 @@ impl<'a> Site<'a> {
     /// Adds producers that publish as fast as they can.
     pub async fn add_producers(&self, crew: &mut Crew, mode: Mode) -> Result<()> {
         for _ in 0..self.args.producers {
-            let publisher = Publisher::open(self.broker.url(), ADDRESS).await?;
+            let publisher = Publisher::open(self.broker.url(), ADDRESS, &self.args.shape).await?;
             match mode {
                 Mode::Single => crew.add(load::publish_singly(publisher, self.load.clone())),
                 Mode::Batch => {
@@ -69,7 +69,7 @@ impl<'a> Site<'a> {
         let apart = Duration::from_secs_f64(1.0 / self.args.rate);
         let each = apart * self.args.producers as u32;
         for number in 0..self.args.producers {
-            let publisher = Publisher::open(self.broker.url(), ADDRESS).await?;
+            let publisher = Publisher::open(self.broker.url(), ADDRESS, &self.args.shape).await?;
             crew.add(load::pace(publisher, self.load.clone(), each, apart * number as u32));
         }
         Ok(())
