@@ -66,5 +66,6 @@ pub use postrider_protocol::reply::{
 };
 pub use postrider_protocol::request::{Cause, ReceiveMode, Selection, Settlement, States};
 pub use postrider_protocol::rule::{Condition, Filter, Rule};
+pub use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 pub use postrider_protocol::token::LockToken;
 pub use postrider_protocol::value::{Id, Value};

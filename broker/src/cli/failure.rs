@@ -96,7 +96,7 @@ const NO_CONNECTION: &str = "is the broker running? start it with: postrider ser
 fn advice(refusal: &Refusal, kind: EntityKind) -> Option<String> {
     let entity = refusal.entity.as_str();
     match refusal.code {
-        ErrorCode::NotFound if !entity.is_empty() => {
+        ErrorCode::NotFound if !entity.is_empty() && refusal.message.starts_with("does not exist") => {
             Some(format!("create it with: {}", creation(entity, kind)))
         }
         ErrorCode::AlreadyExists if !entity.is_empty() => {

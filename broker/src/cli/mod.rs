@@ -24,6 +24,7 @@ mod purge;
 mod queue;
 mod receive;
 mod rule;
+mod schedule;
 mod scheduled;
 mod send;
 mod serve;
@@ -82,6 +83,9 @@ enum Command {
     /// List, cancel, deliver and purge messages that wait for their time
     #[command(subcommand)]
     Scheduled(scheduled::Scheduled),
+    /// Have messages sent again and again by a cron expression
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     /// List, group, redrive, edit and resend, and purge dead letters
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -108,6 +112,7 @@ impl Cli {
             Command::Peek(peek) => peek.run(global).await,
             Command::Purge(purge) => purge.run(global).await,
             Command::Scheduled(scheduled) => scheduled.run(global).await,
+            Command::Schedule(schedule) => schedule.run(global).await,
             Command::Dlq(dlq) => dlq.run(global).await,
             Command::Session(session) => session.run(global).await,
             Command::Consumers(consumers) => consumers.run(global).await,

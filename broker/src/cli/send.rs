@@ -129,7 +129,7 @@ impl Fields {
 }
 
 /// Whether a body is an object or an array. A lone number or word is rather meant as text.
-fn is_json_document(body: &[u8]) -> bool {
+pub fn is_json_document(body: &[u8]) -> bool {
     matches!(serde_json::from_slice(body), Ok(Json::Object(_) | Json::Array(_)))
 }
 

@@ -4,6 +4,7 @@ mod bulk;
 mod peek;
 mod queue;
 mod redrive;
+mod schedules;
 
 pub use bulk::{Progress, Purge};
 pub use peek::{PeekPage, PeekQuery, PeekStream, PeekedMessage};

@@ -211,6 +211,8 @@ fn stamp_of(request: &mut Request) -> Option<&mut Stamp> {
         | Request::PutRule { stamp, .. }
         | Request::DeleteRule { stamp, .. }
         | Request::Purge { stamp, .. }
+        | Request::PutSchedule { stamp, .. }
+        | Request::DeleteSchedule { stamp, .. }
         | Request::Redrive { stamp, .. }
         | Request::Scheduled { stamp, .. }
         | Request::SetSessionState { stamp, .. }

@@ -5,6 +5,7 @@ mod lasting;
 mod locks;
 mod publish;
 mod receive;
+mod schedules;
 mod slow;
 mod topics;
 
