@@ -24,7 +24,7 @@ impl Shard {
         match question {
             Question::Peek { from, limit, .. } => self.peek(rows, queue, *from, *limit),
             Question::Causes { .. } => Ok(Reply::Refused(not_available("causes"))),
-            Question::Sessions { .. } => Ok(Reply::Refused(not_available("sessions"))),
+            Question::Sessions { after, limit } => Ok(self.list_sessions(queue, after, *limit)),
             Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
         }
     }

@@ -10,14 +10,21 @@ use postrider_protocol::reply::Reply;
 impl Shard {
     pub(crate) fn purge(
         &mut self,
-        _cx: &Context<'_>,
+        cx: &Context<'_>,
         address: &Address,
         portion: &Portion,
     ) -> Result<Result<Reply, Refusal>, Damage> {
         if *portion != Portion::default() {
             return Ok(Err(not_available("selection")));
         }
-        Ok(self.purge_all(address))
+        let id = match self.queue_at(address) {
+            Ok(id) => id,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.settle_sessions(cx, id)?;
+        let purged = self.purge_all(address);
+        self.purge_sessions(cx, id)?;
+        Ok(purged)
     }
 
     /// Removes every message that nobody holds, however many there are.

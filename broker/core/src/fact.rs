@@ -13,6 +13,7 @@ pub use crate::key::Alarm;
 use crate::key::QueueId;
 use crate::lease::LeaseRow;
 use crate::recorded::OutcomesRow;
+pub use crate::sessions::SessionRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, Options};
@@ -99,6 +100,20 @@ pub enum Fact {
     AlarmSet(Alarm),
     /// It has happened, or will not.
     AlarmGone(Alarm),
+    /// A session of an entity's queue, by its id.
+    SessionPut(u64, String, SessionRow),
+    /// Nothing is left of a session.
+    SessionGone(u64, String),
+    /// Where a message of a session is: entity, session, number, the page's place, and when it came, UTC milliseconds.
+    SessionMessage(u64, u64, u64, u64, u64),
+    /// The message is gone.
+    SessionMessageGone(u64, u64, u64),
+    /// All messages of all sessions of an entity are gone.
+    SessionMessagesGone(u64),
+    /// What is kept with a session: entity, session, state.
+    SessionState(u64, u64, Bytes),
+    /// Nothing is kept with it any more.
+    SessionStateGone(u64, u64),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -177,6 +192,35 @@ impl Fact {
                 out.put_u64(*first);
             }
             Fact::AlarmSet(alarm) | Fact::AlarmGone(alarm) => alarm.put(out),
+            Fact::SessionPut(entity, id, row) => {
+                out.put_u64(*entity);
+                wire::put_text(out, id);
+                row.put(out);
+            }
+            Fact::SessionGone(entity, id) => {
+                out.put_u64(*entity);
+                wire::put_text(out, id);
+            }
+            Fact::SessionMessage(entity, session, number, page, enqueued_ms) => {
+                for field in [entity, session, number, page, enqueued_ms] {
+                    out.put_u64(*field);
+                }
+            }
+            Fact::SessionMessageGone(entity, session, number) => {
+                for field in [entity, session, number] {
+                    out.put_u64(*field);
+                }
+            }
+            Fact::SessionMessagesGone(entity) => out.put_u64(*entity),
+            Fact::SessionState(entity, session, state) => {
+                out.put_u64(*entity);
+                out.put_u64(*session);
+                wire::put_blob(out, state);
+            }
+            Fact::SessionStateGone(entity, session) => {
+                out.put_u64(*entity);
+                out.put_u64(*session);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -199,6 +243,13 @@ impl Fact {
             Fact::ShardState(..) => 14,
             Fact::AlarmSet(..) => 15,
             Fact::AlarmGone(..) => 16,
+            Fact::SessionPut(..) => 17,
+            Fact::SessionGone(..) => 18,
+            Fact::SessionMessage(..) => 19,
+            Fact::SessionMessageGone(..) => 20,
+            Fact::SessionMessagesGone(..) => 21,
+            Fact::SessionState(..) => 22,
+            Fact::SessionStateGone(..) => 23,
         }
     }
 
@@ -220,7 +271,22 @@ impl Fact {
             14 => Fact::ShardState(ShardRow::read(reader)?),
             15 => Fact::AlarmSet(read_alarm(reader)?),
             16 => Fact::AlarmGone(read_alarm(reader)?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 16"))),
+            17 => Fact::SessionPut(reader.u64("entity")?, reader.text("session")?, SessionRow::read(reader)?),
+            18 => Fact::SessionGone(reader.u64("entity")?, reader.text("session")?),
+            19 => Fact::SessionMessage(
+                reader.u64("entity")?,
+                reader.u64("session")?,
+                reader.u64("number")?,
+                reader.u64("page")?,
+                reader.u64("enqueued_ms")?,
+            ),
+            20 => {
+                Fact::SessionMessageGone(reader.u64("entity")?, reader.u64("session")?, reader.u64("number")?)
+            }
+            21 => Fact::SessionMessagesGone(reader.u64("entity")?),
+            22 => Fact::SessionState(reader.u64("entity")?, reader.u64("session")?, reader.blob("state")?),
+            23 => Fact::SessionStateGone(reader.u64("entity")?, reader.u64("session")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 23"))),
         })
     }
 }

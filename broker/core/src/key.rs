@@ -11,6 +11,9 @@
 //! 0x41  PageState      u16 shard | u64 entity | u8 lane | u64 first sequence number
 //! 0x50  Lease          u16 shard | u64 lease
 //! 0x60  Outcomes       u16 shard | u128 client | u64 first request sequence
+//! 0x80  Session        u16 shard | u64 entity | session id
+//! 0x81  SessionMessage u16 shard | u64 entity | u64 session | u64 sequence number
+//! 0x82  SessionState   u16 shard | u64 entity | u64 session
 //! ```
 //!
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -63,6 +66,12 @@ pub enum Key {
     Outcomes(u16, u128, u64),
     /// Something is to happen by itself: in the order of when.
     Alarm(u16, Alarm),
+    /// A session of a queue: counts, lock.
+    Session(u16, u64, String),
+    /// Where a session's message is.
+    SessionMessage(u16, u64, u64, u64),
+    /// What a session's consumers keep with it.
+    SessionState(u16, u64, u64),
 }
 
 /// Something that is to happen by itself.
@@ -135,6 +144,9 @@ const PAGE_STATE: u8 = 0x41;
 const LEASE: u8 = 0x50;
 const OUTCOMES: u8 = 0x60;
 const ALARM: u8 = 0x70;
+const SESSION: u8 = 0x80;
+const SESSION_MESSAGE: u8 = 0x81;
+const SESSION_STATE: u8 = 0x82;
 
 impl Key {
     /// The key's bytes.
@@ -170,6 +182,19 @@ impl Key {
                 put_shard(&mut out, ALARM, *shard);
                 alarm.put(&mut out);
             }
+            Key::Session(shard, entity, id) => {
+                put_entity(&mut out, SESSION, *shard, *entity);
+                out.put_slice(id.as_bytes());
+            }
+            Key::SessionMessage(shard, entity, session, number) => {
+                put_entity(&mut out, SESSION_MESSAGE, *shard, *entity);
+                out.put_u64(*session);
+                out.put_u64(*number);
+            }
+            Key::SessionState(shard, entity, session) => {
+                put_entity(&mut out, SESSION_STATE, *shard, *entity);
+                out.put_u64(*session);
+            }
         }
         out
     }
@@ -200,6 +225,16 @@ impl Key {
             LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
             OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
             ALARM => Key::Alarm(shard, Alarm::read(&mut bytes)?),
+            SESSION => {
+                let entity = bytes.try_get_u64().ok()?;
+                let id = String::from_utf8(std::mem::take(&mut bytes).to_vec()).ok()?;
+                Key::Session(shard, entity, id)
+            }
+            SESSION_MESSAGE => {
+                let (entity, session) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Key::SessionMessage(shard, entity, session, bytes.try_get_u64().ok()?)
+            }
+            SESSION_STATE => Key::SessionState(shard, bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?),
             _ => return None,
         };
         bytes.is_empty().then_some(key)
@@ -227,7 +262,8 @@ fn read_queue(bytes: &mut &[u8]) -> Option<QueueId> {
 }
 
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 4] = [RULE, QUEUE_STATE, PAGE, PAGE_STATE];
+const ENTITY_CONTENT: [u8; 7] =
+    [RULE, QUEUE_STATE, PAGE, PAGE_STATE, SESSION, SESSION_MESSAGE, SESSION_STATE];
 
 impl KeyRange {
     fn prefix(from: Vec<u8>) -> Self {
@@ -268,6 +304,24 @@ impl KeyRange {
     /// All alarms of a shard.
     pub fn alarms(shard: u16) -> Self {
         Self::of_shard(ALARM, shard)
+    }
+
+    /// All sessions of a shard.
+    pub fn sessions(shard: u16) -> Self {
+        Self::of_shard(SESSION, shard)
+    }
+
+    /// Where the messages of a session are, from a number on.
+    pub fn session_messages(shard: u16, entity: u64, session: u64, from: u64) -> Self {
+        let key = |session, number| Key::SessionMessage(shard, entity, session, number).encode();
+        KeyRange { from: key(session, from), to: key(session + 1, 0) }
+    }
+
+    /// Where the messages of all sessions of a queue are.
+    pub fn all_session_messages(shard: u16, entity: u64) -> Self {
+        let mut from = Vec::new();
+        put_entity(&mut from, SESSION_MESSAGE, shard, entity);
+        KeyRange::prefix(from)
     }
 
     /// All recorded outcomes of a shard.
@@ -324,6 +378,13 @@ mod tests {
                 .prop_map(|((shard, first), queue)| Key::PageState(shard, queue, first)),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
+            (any::<(u16, u64)>(), ".{1,50}")
+                .prop_map(|((shard, entity), id)| Key::Session(shard, entity, id)),
+            any::<(u16, u64, u64, u64)>().prop_map(|(shard, entity, session, number)| Key::SessionMessage(
+                shard, entity, session, number
+            )),
+            any::<(u16, u64, u64)>()
+                .prop_map(|(shard, entity, session)| Key::SessionState(shard, entity, session)),
             (any::<(u16, u64, u64)>(), any_queue()).prop_map(|((shard, when_ms, first), queue)| Key::Alarm(
                 shard,
                 Alarm::page(when_ms, queue, first)

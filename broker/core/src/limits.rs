@@ -34,6 +34,11 @@ pub const PRIORITY_AGING_MS: u64 = 60_000;
 /// Alarms that one tick answers; the rest follows in the next turn.
 pub const ALARMS_PER_TICK: usize = 64;
 
+/// Index rows that giving out a session's messages reads in one go.
+pub const SESSION_SCAN: usize = 256;
+/// Receivers that may wait for sessions of one queue.
+pub const SESSION_WAITERS: usize = 10_000;
+
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
 /// Clients whose outcomes one shard remembers; beyond, the one unheard of for longest is forgotten.

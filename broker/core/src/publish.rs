@@ -55,6 +55,10 @@ impl Shard {
     fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
         incoming.check_size(found.settings.max_message_bytes)?;
+        if found.settings.requires_session && incoming.message.session_id.is_none() {
+            let text = "is missing; the queue requires 1 to 128 characters (requires_session)";
+            return Err(Refusal::invalid("session_id", text));
+        }
         check_available(&incoming.message)
     }
 
@@ -77,12 +81,22 @@ impl Shard {
     }
 
     fn enqueue(&mut self, cx: &Context<'_>, id: QueueId, topic_ttl_ms: u64, incoming: &Incoming) -> u64 {
+        if self.sessions.contains_key(&id) && incoming.message.session_id.is_none() {
+            return self.refuse_without_session(cx.now, id, incoming);
+        }
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
         self.touched.insert(id);
         self.hungry.insert(id);
         let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
-        queue.append(cx.now, settings.rank(incoming.message.priority), mark, &incoming.bytes)
+        let rank = settings.rank(incoming.message.priority);
+        let sequence = queue.append(cx.now, rank, mark, &incoming.bytes);
+        if let Some(session_id) = &incoming.message.session_id
+            && self.sessions.contains_key(&id)
+        {
+            self.book_session(cx.now, id, session_id, sequence);
+        }
+        sequence
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.

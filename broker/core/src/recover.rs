@@ -10,9 +10,11 @@ use crate::limits::Window;
 use crate::outcomes::Outcomes;
 use crate::page::NEVER_MS;
 use crate::queue::Queue;
+use crate::sessions::Sessions;
 use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
+use postrider_protocol::name::Lane;
 use postrider_protocol::rule::Rule;
 use postrider_protocol::wire::{Read, Reader};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,9 @@ impl Shard {
             shard.row = read_row("a shard's counters", row, ShardRow::read)?;
         }
         shard.load_entities(rows)?;
+        shard.load_sessions(rows, now)?;
         shard.load_leases(rows, now)?;
+        shard.recover_session_locks();
         shard.load_alarms(rows)?;
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
@@ -52,6 +56,8 @@ impl Shard {
             leases: BTreeMap::new(),
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            session_timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
             alarm_ms: NEVER_MS,
             hungry: BTreeSet::new(),
@@ -87,7 +93,8 @@ impl Shard {
                 let entity = entity.ok_or_else(|| Damage::new(format!("{queue:?} belongs to no entity")))?;
                 if entity.has_queues() {
                     let levels = entity.levels(queue.lane);
-                    self.queues.insert(queue, Queue::load(queue, row, levels, self.window));
+                    let by_session = entity.settings.requires_session;
+                    self.add_queue(Queue::load(queue, row, levels, self.window), queue, by_session);
                 } else {
                     entity.topic = row;
                 }
@@ -144,9 +151,22 @@ impl Shard {
         Ok(())
     }
 
+    /// Takes over a queue, and makes room for its sessions where it has some. Dead letters have none.
+    pub(crate) fn add_queue(&mut self, mut queue: Queue, id: QueueId, by_session: bool) {
+        if by_session && id.lane == Lane::Main {
+            queue.set_by_session();
+            self.sessions.insert(id, Sessions::default());
+        }
+        self.queues.insert(id, queue);
+    }
+
     /// Checks what must always be true between turns; says what is not.
     pub fn check(&self) -> Result<(), String> {
         self.queues.values().try_for_each(Queue::check)?;
+        for (id, sessions) in &self.sessions {
+            let queue = self.queues.get(id).ok_or_else(|| format!("sessions of {id:?} have no queue"))?;
+            sessions.check(queue.active(), queue.locked())?;
+        }
         let locked: u64 = self.queues.values().map(Queue::locked).sum();
         let live: u64 = self.leases.values().map(|lease| lease.live).sum();
         if locked != live {

@@ -16,6 +16,7 @@ use crate::outcomes::Outcomes;
 use crate::page::{NEVER_MS, Page};
 use crate::queue::Queue;
 use crate::receiver::Receiver;
+use crate::sessions::{Sessions, Timer};
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
@@ -59,6 +60,10 @@ pub struct Shard {
     pub(crate) leases_by_owner: BTreeSet<(Owner, u64)>,
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
+    /// Of the queues that have sessions.
+    pub(crate) sessions: BTreeMap<QueueId, Sessions>,
+    /// When a session's lock runs out, or somebody has waited long enough for one.
+    pub(crate) session_timers: BTreeSet<(u64, QueueId, Timer)>,
     pub(crate) outcomes: Outcomes,
     /// When the next alarm is due, UTC milliseconds.
     pub(crate) alarm_ms: u64,
@@ -150,6 +155,7 @@ impl Shard {
     /// Lets time act: runs what is due, so much of it as one turn should.
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
         self.outcomes.tick(cx.now.mono_ms);
+        self.expire_sessions(cx)?;
         self.expire_locks(cx)?;
         self.ring_alarms(cx)
     }
@@ -159,16 +165,21 @@ impl Shard {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
         let alarm = (self.alarm_ms != NEVER_MS)
             .then(|| now.mono_ms.saturating_add(self.alarm_ms.saturating_sub(now.wall_ms)));
-        lock.into_iter().chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
+        let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
+        lock.into_iter().chain(session).chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
-    pub fn seal(&mut self, cx: &Context<'_>) -> Turn {
-        for queue in std::mem::take(&mut self.hungry) {
-            self.deliver(cx, queue);
+    pub fn seal(&mut self, cx: &Context<'_>) -> Result<Turn, Damage> {
+        while let Some(queue) = self.hungry.pop_first() {
+            self.deliver(cx, queue)?;
+        }
+        for queue in self.touched.clone() {
+            self.settle_sessions(cx, queue)?;
         }
         let mut turn = std::mem::take(&mut self.turn);
         for queue in std::mem::take(&mut self.touched) {
+            self.seal_sessions(queue, &mut turn.facts);
             if let Some(queue) = self.queues.get_mut(&queue) {
                 queue.seal(cx.now.wall_ms, &mut turn.facts);
             }
@@ -187,7 +198,7 @@ impl Shard {
             self.row.position += 1;
             turn.facts.push(Fact::ShardState(self.row));
         }
-        turn
+        Ok(turn)
     }
 
     /// Remembers a fact whose rows this turn may look up again.
@@ -275,6 +286,7 @@ impl Shard {
                 expired: count(main, |queue| queue.row().expired),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
+                sessions: self.sessions.get(&QueueId::main(id)).map_or(0, |it| it.all.len() as u64),
                 receivers: receivers(main) + receivers(dead),
                 subscriptions: entity.subscriptions.len() as u64,
                 last_sequence: if topic {

@@ -1,6 +1,6 @@
 //! Giving messages out.
 
-use super::{Event, HotPage, Queue, rank};
+use super::{Event, HotPage, Queue, Slot, rank};
 use crate::effect::PageRun;
 use crate::limits::PRIORITY_AGING_MS;
 use std::collections::BTreeMap;
@@ -95,6 +95,26 @@ impl Queue {
             }
         }
         acquired
+    }
+
+    /// Takes one message of a page in the window, wherever it stands; says whether it fits and could be taken.
+    pub fn acquire_one(
+        &mut self,
+        page: u64,
+        index: u32,
+        most: &Most,
+        lease: Option<u64>,
+        acquired: &mut Acquired,
+    ) -> bool {
+        let Some(hot) = self.window.get(&page) else { return false };
+        let Some(Slot::Ready { attempts }) = hot.slots.get(index as usize).copied() else { return false };
+        let at = index as usize;
+        if !acquired.has_room(most, hot.sizes[at], hot.mark(at).cost) {
+            return false;
+        }
+        acquired.push(page, index, attempts, hot);
+        let event = lease.map_or(Event::Drop, |lease| Event::Lock { lease });
+        self.change(page, index, event).is_some()
     }
 
     /// Acquires neighbours of one page from the first of `indices` on, as long as they fit.

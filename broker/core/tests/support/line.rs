@@ -97,6 +97,7 @@ impl Line {
             .number("size")
             .map_or_else(|| word.to_owned().into(), |size| super::world::body(size as usize));
         let mut message = Message { time_to_live_ms: self.ms("ttl"), ..Message::new(body) }.with_id(word);
+        message.session_id = self.option("session").map(str::to_owned);
         message.subject = self.option("subject").map(str::to_owned);
         for (name, value) in &self.options {
             if let Some(name) = name.strip_prefix("p.") {
