@@ -1,10 +1,12 @@
 //! The client and its builder.
 
 use crate::admin::Admin;
+use crate::breaker::{Breaker, CircuitBreaker};
 use crate::connection::{Config, Connection, ReconnectPolicy};
 use crate::error::Error;
 use crate::receiver::{Receiver, ReceiverBuilder};
 use crate::sender::Sender;
+use crate::session::SessionReceiverBuilder;
 use crate::url;
 use postrider_protocol::limits;
 use std::fmt;
@@ -74,6 +76,19 @@ impl Client {
         ReceiverBuilder::new(self.connection.clone(), address)
     }
 
+    /// A receiver of one session of a queue or subscription with `requires_session`.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// # async fn run(client: postrider_client::Client) -> Result<(), postrider_client::Error> {
+    /// let session = client.session_receiver("orders").next().wait(Duration::from_secs(30)).accept().await?;
+    /// println!("{}", session.session_id());
+    /// # Ok(()) }
+    /// ```
+    pub fn session_receiver(&self, address: &str) -> SessionReceiverBuilder {
+        SessionReceiverBuilder::new(self.receiver_builder(address))
+    }
+
     /// Creates, changes, lists and deletes entities.
     pub fn admin(&self) -> Admin {
         Admin::new(self.connection.clone())
@@ -114,6 +129,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     request_timeout: Duration,
     reconnect: ReconnectPolicy,
+    circuit_breaker: Option<CircuitBreaker>,
 }
 
 impl Default for ClientBuilder {
@@ -125,6 +141,7 @@ impl Default for ClientBuilder {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             reconnect: ReconnectPolicy::default(),
+            circuit_breaker: None,
         }
     }
 }
@@ -138,6 +155,7 @@ impl fmt::Debug for ClientBuilder {
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("reconnect", &self.reconnect)
+            .field("circuit_breaker", &self.circuit_breaker)
             .finish_non_exhaustive()
     }
 }
@@ -193,6 +211,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Has sends fail at once after so many failures in a row, with [`Error::CircuitOpen`], instead of each waiting for
+    /// a broker that cannot take it. Off where nothing is said.
+    ///
+    /// ```no_run
+    /// use postrider_client::{CircuitBreaker, Client};
+    /// use std::time::Duration;
+    /// # async fn run() -> Result<(), postrider_client::Error> {
+    /// let breaker = CircuitBreaker { failures: 5, pause: Duration::from_secs(10) };
+    /// let client = Client::builder().url("postrider://token@localhost").circuit_breaker(breaker).connect().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn circuit_breaker(mut self, policy: CircuitBreaker) -> Self {
+        self.circuit_breaker = Some(policy);
+        self
+    }
+
     /// Connects and authenticates.
     ///
     /// # Errors
@@ -211,6 +245,7 @@ impl ClientBuilder {
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             reconnect: self.reconnect,
+            breaker: self.circuit_breaker.map(Breaker::new),
             client: draw_client()?,
         };
         Ok(Client { connection: Connection::open(config).await? })

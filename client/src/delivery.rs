@@ -7,6 +7,7 @@ use postrider_protocol::message::{DeadLetterInfo, Message, Record};
 use postrider_protocol::reply::Delivered;
 use postrider_protocol::request::Settlement;
 use postrider_protocol::token::LockToken;
+use postrider_protocol::value::Value;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,26 @@ use tokio::time::Instant;
 /// A moment on the wire as the clock's.
 pub(crate) fn time(utc_ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(utc_ms)).unwrap_or(UNIX_EPOCH)
+}
+
+/// A duration on the wire.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Application properties by name.
+pub type Properties = Vec<(String, Value)>;
+
+/// What a settlement is called.
+fn verb(settlement: &Settlement) -> &'static str {
+    match settlement {
+        Settlement::Complete => "complete",
+        Settlement::Abandon { .. } => "abandon",
+        Settlement::DeadLetter { .. } => "dead-letter",
+        Settlement::Defer { .. } => "defer",
+        Settlement::Release => "release",
+        Settlement::Renew { .. } => "renew",
+    }
 }
 
 /// A record and the message in it.
@@ -50,6 +71,8 @@ pub struct Delivery {
     enqueued_time_ms: u64,
     enqueued_sequence: u64,
     dead_letter: Option<Box<DeadLetterInfo>>,
+    expires_at_ms: Option<u64>,
+    redrive_count: u32,
     message: Message,
     lock_duration: Duration,
     /// Moved by renewals.
@@ -97,6 +120,8 @@ impl Delivery {
             enqueued_time_ms: record.enqueued_time_ms,
             enqueued_sequence: record.enqueued_sequence,
             dead_letter: record.dead_letter.map(Box::new),
+            expires_at_ms: record.expires_at_ms,
+            redrive_count: record.redrive_count,
             message,
             lock_duration,
             settled: AtomicBool::new(false),
@@ -141,7 +166,8 @@ impl Delivery {
         self.attempts.saturating_add(1)
     }
 
-    /// A number that only rises with the deliveries of a message: hand it to what you call as a fencing token.
+    /// A number that rises with every delivery of the message: hand it to what you call as a fencing token, so that it can
+    /// turn down work under a lock that was lost. 0 where the message was deleted when it was delivered.
     pub fn epoch(&self) -> u64 {
         self.lease.token.lease
     }
@@ -171,6 +197,21 @@ impl Delivery {
         self.dead_letter.as_deref()
     }
 
+    /// When it was dead-lettered, in a dead-letter queue.
+    pub fn dead_letter_time(&self) -> Option<SystemTime> {
+        self.dead_letter.as_ref().map(|info| time(info.time_ms))
+    }
+
+    /// How often it was moved back from the dead letters.
+    pub fn redrive_count(&self) -> u32 {
+        self.redrive_count
+    }
+
+    /// When it expires; `None`: never.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at_ms.map(time)
+    }
+
     /// Whether it was deleted when it was delivered, so that there is nothing to settle.
     pub fn is_deleted(&self) -> bool {
         self.lease.token.lease == 0
@@ -182,24 +223,58 @@ impl Delivery {
     ///
     /// `LockLost` when the lock ran out before; the message is delivered again, or was already.
     pub async fn complete(&self) -> Result<(), Error> {
-        self.settle("complete", Settlement::Complete).await.map(drop)
+        self.settle(Settlement::Complete).await
     }
 
     /// Back to its place in the queue at once, with one attempt more.
     pub async fn abandon(&self) -> Result<(), Error> {
-        self.settle("abandon", Settlement::Abandon { delay_ms: 0, properties: Vec::new() }).await.map(drop)
+        self.abandon_with(Duration::ZERO, Vec::new()).await
+    }
+
+    /// Back to its place in the queue, with one attempt more, to be delivered again after `delay` and with these
+    /// properties changed. A delay of zero leaves it to the queue's retry policy.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// # async fn run(delivery: postrider_client::Delivery) -> Result<(), postrider_client::Error> {
+    /// let changed = vec![("last_error".to_owned(), "the mail server is busy".into())];
+    /// delivery.abandon_with(Duration::from_secs(30), changed).await
+    /// # }
+    /// ```
+    pub async fn abandon_with(&self, delay: Duration, properties: Properties) -> Result<(), Error> {
+        self.settle(Settlement::Abandon { delay_ms: milliseconds(delay), properties }).await
     }
 
     /// To the dead-letter queue, saying why.
     pub async fn dead_letter_with(&self, reason: &str, description: &str) -> Result<(), Error> {
+        self.dead_letter_with_properties(reason, description, Vec::new()).await
+    }
+
+    /// To the dead-letter queue, saying why, and with these properties changed.
+    pub async fn dead_letter_with_properties(
+        &self,
+        reason: &str,
+        description: &str,
+        properties: Properties,
+    ) -> Result<(), Error> {
         let (reason, description) = (reason.to_owned(), description.to_owned());
-        let settlement = Settlement::DeadLetter { reason, description, properties: Vec::new() };
-        self.settle("dead-letter", settlement).await.map(drop)
+        self.settle(Settlement::DeadLetter { reason, description, properties }).await
+    }
+
+    /// Set aside: it is delivered again only to who asks for its [`Delivery::sequence`], with
+    /// [`Receiver::receive_deferred`](crate::Receiver::receive_deferred). Keep that number.
+    pub async fn defer(&self) -> Result<(), Error> {
+        self.defer_with(Vec::new()).await
+    }
+
+    /// Set aside as by [`Delivery::defer`], with these properties changed.
+    pub async fn defer_with(&self, properties: Properties) -> Result<(), Error> {
+        self.settle(Settlement::Defer { properties }).await
     }
 
     /// Back to its place in the queue at once, and this attempt does not count.
     pub async fn release(&self) -> Result<(), Error> {
-        self.settle("release", Settlement::Release).await.map(drop)
+        self.settle(Settlement::Release).await
     }
 
     /// Keeps the lock for the receiver's lock duration from now. Returns until when.
@@ -209,29 +284,39 @@ impl Delivery {
 
     /// Keeps the lock for `duration` from now. Returns until when.
     pub async fn renew_for(&self, duration: Duration) -> Result<SystemTime, Error> {
-        self.renew_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)).await
+        self.renew_ms(milliseconds(duration).max(1)).await
+    }
+
+    /// Settles it in the way that is given; the other methods are shorter ways to say so.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
+        match settlement {
+            Settlement::Renew { duration_ms } => self.renew_ms(duration_ms).await.map(drop),
+            settlement => self.ask(settlement).await.map(|_| self.mark_settled()),
+        }
     }
 
     async fn renew_ms(&self, duration_ms: u64) -> Result<SystemTime, Error> {
-        let asked = self.lease.received.elapsed();
-        let until = self.settle("renew", Settlement::Renew { duration_ms }).await?;
+        let asked = Instant::now();
+        let until = self.ask(Settlement::Renew { duration_ms }).await?;
+        self.renewed(asked, until)
+    }
+
+    /// Takes in what a renewal that was asked for at `asked` was answered.
+    pub(crate) fn renewed(&self, asked: Instant, until: Option<u64>) -> Result<SystemTime, Error> {
         let until =
             until.ok_or_else(|| Error::Protocol("a renewal was answered without a time".to_owned()))?;
+        let asked = milliseconds(asked.saturating_duration_since(self.lease.received));
         self.locked_until_ms.store(until, Ordering::Release);
-        self.renewed_ms.store(u64::try_from(asked.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        self.renewed_ms.store(asked, Ordering::Release);
         Ok(time(until))
     }
 
-    async fn settle(&self, what: &str, settlement: Settlement) -> Result<Option<u64>, Error> {
+    async fn ask(&self, settlement: Settlement) -> Result<Option<u64>, Error> {
+        let what = verb(&settlement);
         self.check_locked(what)?;
-        let ends = !matches!(settlement, Settlement::Renew { .. });
         let token = self.lock_token();
         let settling = |answer| Operation::Settle { token, settlement, answer };
-        let outcome = self.connection.call_within(what, settling).await?;
-        if ends {
-            self.mark_settled();
-        }
-        Ok(outcome)
+        self.connection.call_within(what, settling).await
     }
 
     fn check_locked(&self, what: &str) -> Result<(), Error> {

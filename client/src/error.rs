@@ -3,6 +3,7 @@
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::wire::Malformed;
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why something was not done. Each text says what to do next.
 ///
@@ -22,6 +23,11 @@ pub enum Error {
     Connection(String),
     /// The broker does not accept the token. The client does not try again.
     Unauthorized(Refusal),
+    /// Nothing was sent: too many sends failed in a row. See [`CircuitBreaker`](crate::CircuitBreaker).
+    CircuitOpen {
+        /// From when on a send may try again.
+        until: SystemTime,
+    },
     /// The client, sender or receiver was closed.
     Closed,
     /// No answer in time. Whether the request was carried out is not known.
@@ -40,7 +46,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Refused(refusal) => refusal.is_retryable(),
-            Error::Connection(_) | Error::Timeout(_) => true,
+            Error::Connection(_) | Error::Timeout(_) | Error::CircuitOpen { .. } => true,
             _ => false,
         }
     }
@@ -85,6 +91,11 @@ impl fmt::Display for Error {
             Error::Unauthorized(refusal) => {
                 write!(f, "{refusal}; connect with a token that the broker knows")
             }
+            Error::CircuitOpen { until } => write!(
+                f,
+                "not sent: the sends before failed in a row; try again from {} UTC on, and see how the broker is",
+                time_of_day(*until)
+            ),
             Error::Closed => f.write_str("closed; open a new client, sender or receiver to go on"),
             Error::Protocol(text) => write!(
                 f,
@@ -95,6 +106,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Hours, minutes, seconds, milliseconds.
+fn time_of_day(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs() % 86_400;
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}", since.subsec_millis())
+}
 
 /// What to do about a refusal, by its code.
 fn advice(refusal: &Refusal) -> &'static str {
@@ -137,5 +156,7 @@ mod tests {
         assert!(matches!(Error::from(Refusal::new(ErrorCode::Unauthorized, "no")), Error::Unauthorized(_)));
         assert!(Error::Timeout(String::new()).is_retryable());
         assert_eq!(Error::Closed.code(), None);
+        let until = UNIX_EPOCH + std::time::Duration::from_millis(86_400_000 + 3_723_004);
+        assert!(Error::CircuitOpen { until }.to_string().contains("from 01:02:03.004 UTC on"));
     }
 }

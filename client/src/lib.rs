@@ -24,27 +24,36 @@
 //!
 //! * [`Sender`]: `send` waits for the confirm, `enqueue` pipelines, `send_batch` does many.
 //! * [`Receiver`]: `receive`, `receive_batch`, a `Stream`, or [`Receiver::subscribe`] with a handler.
+//! * [`SessionReceiver`]: messages that belong together, in order and by one receiver at a time.
 //! * [`Delivery`]: the message, and how to settle it.
-//! * [`Admin`]: queues, topics, subscriptions, rules.
+//! * [`Admin`]: queues, topics, subscriptions, rules; peek, purge, redrive.
 //! * [`Error`]: by name, and whether a retry can help.
 
 mod admin;
+mod breaker;
 mod client;
 mod connection;
 mod delivery;
 mod error;
 mod receiver;
+mod scheduled;
 mod sender;
+mod session;
 mod subscribe;
 mod url;
 
-pub use admin::{Admin, PeekedMessage};
+pub use admin::{
+    Admin, CameBack, PeekPage, PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive,
+    RedriveBuilder, RedriveOutcome,
+};
+pub use breaker::CircuitBreaker;
 pub use client::{Client, ClientBuilder};
 pub use connection::{ReconnectPolicy, SendOutcome};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Properties};
 pub use error::Error;
 pub use receiver::{Receiver, ReceiverBuilder};
 pub use sender::{Confirm, Sender};
+pub use session::{SessionOptions, SessionReceiver, SessionReceiverBuilder};
 pub use subscribe::{HandlerError, SubscribeOptions, Subscription};
 
 pub use bytes::Bytes;
@@ -52,8 +61,10 @@ pub use postrider_protocol::entity::{Counters, EntityInfo};
 pub use postrider_protocol::error::{ErrorCode, Refusal};
 pub use postrider_protocol::message::{DeadLetterInfo, Message};
 pub use postrider_protocol::options::{EntityKind, OptionValue, Options};
-pub use postrider_protocol::reply::{PeekState, StatusInfo};
-pub use postrider_protocol::request::{ReceiveMode, Settlement};
+pub use postrider_protocol::reply::{
+    CauseInfo, ConsumerInfo, ConsumersInfo, PeekState, SessionInfo, StatusInfo,
+};
+pub use postrider_protocol::request::{Cause, ReceiveMode, Selection, Settlement, States};
 pub use postrider_protocol::rule::{Condition, Filter, Rule};
 pub use postrider_protocol::token::LockToken;
 pub use postrider_protocol::value::{Id, Value};

@@ -1,25 +1,27 @@
 //! Receiving.
 
 mod builder;
+mod deferred;
+mod settle;
+
+pub(crate) use deferred::per_item;
 
 pub use builder::ReceiverBuilder;
 
-use crate::connection::{Event, Lease, LinkOwner, Operation, Parcel, settlement_bytes};
+use crate::connection::{Event, Lease, LinkOwner, Parcel};
 use crate::delivery::Delivery;
 use crate::error::Error;
 use futures_core::Stream;
 use postrider_protocol::limits;
 use postrider_protocol::reply::Delivered;
-use postrider_protocol::request::Settlement;
-use postrider_protocol::token::LockToken;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 /// Credit with which a pull receiver drains: what it may have to hold.
@@ -54,6 +56,8 @@ pub struct Receiver {
     address: String,
     events: mpsc::Receiver<Event>,
     parcels: VecDeque<Waiting>,
+    /// Deferred messages that were asked for, by number, with their places.
+    deferred: BTreeMap<u64, (Arc<Lease>, u16, Delivered)>,
     /// Messages in the parcels.
     buffered: u32,
     /// Credit granted of which nothing has been seen yet.
@@ -91,6 +95,7 @@ impl Receiver {
             address,
             events,
             parcels: VecDeque::new(),
+            deferred: BTreeMap::new(),
             buffered: 0,
             asked: 0,
             prefetch,
@@ -175,21 +180,9 @@ impl Receiver {
         self.take_up_to(usize::MAX)
     }
 
-    /// Settles by tokens, each for itself and in the order of `settlements`.
-    pub async fn settle_batch(
-        &self,
-        settlements: Vec<(LockToken, Settlement)>,
-    ) -> Result<Vec<Result<(), Error>>, Error> {
-        self.owner.connection.within("settle a batch", self.settle_frames(settlements)).await
-    }
-
-    /// Completes many deliveries, each for itself and in the order given. Neighbours travel together.
-    pub async fn complete_batch(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), Error>>, Error> {
-        let locked = deliveries.iter().map(|delivery| (delivery.lock_token(), Settlement::Complete));
-        let outcomes = self.settle_batch(locked.collect()).await?;
-        let done = deliveries.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-        done.for_each(|(delivery, _)| delivery.mark_settled());
-        Ok(outcomes)
+    /// The link, for what is asked about it.
+    pub(crate) fn link(&self) -> &LinkOwner {
+        &self.owner
     }
 
     /// The receiver as a stream, which it also is itself. Ends after the first error.
@@ -284,6 +277,7 @@ impl Receiver {
     fn handle_event(&mut self, event: Event) -> Result<(), Error> {
         match event {
             Event::Messages(parcel) => self.handle_parcel(parcel),
+            Event::Deferred(parcel) => self.handle_deferred(parcel),
             Event::Drained => {
                 self.asked = 0;
                 self.draining = false;
@@ -359,46 +353,6 @@ impl Receiver {
         }
         self.take_events()
     }
-
-    async fn settle_frames(
-        &self,
-        settlements: Vec<(LockToken, Settlement)>,
-    ) -> Result<Vec<Result<(), Error>>, Error> {
-        let mut outcomes = Vec::with_capacity(settlements.len());
-        let mut answers = Vec::new();
-        for items in frames(settlements) {
-            let (answer, answered) = oneshot::channel();
-            self.owner.connection.submit(Operation::SettleMany { items, answer }).await?;
-            answers.push(answered);
-        }
-        for answered in answers {
-            let answered = answered.await.unwrap_or_else(|_| Err(self.owner.connection.why()))?;
-            outcomes.extend(answered.into_iter().map(|outcome| outcome.map(drop)));
-        }
-        Ok(outcomes)
-    }
-}
-
-/// Cuts settlements into frames: each of one shard, and within the limits of a batch.
-fn frames(settlements: Vec<(LockToken, Settlement)>) -> Vec<Vec<(LockToken, Settlement)>> {
-    let mut frames: Vec<Vec<(LockToken, Settlement)>> = Vec::new();
-    let mut bytes = 0;
-    for (token, settlement) in settlements {
-        let size = settlement_bytes(&settlement);
-        bytes += size;
-        let fits = |last: &Vec<(LockToken, Settlement)>| {
-            let same_shard = last.first().is_some_and(|(first, _)| first.shard == token.shard);
-            same_shard && last.len() < limits::BATCH_MESSAGES && bytes <= limits::BATCH_BYTES
-        };
-        match frames.last_mut() {
-            Some(last) if fits(last) => last.push((token, settlement)),
-            _ => {
-                bytes = size;
-                frames.push(vec![(token, settlement)]);
-            }
-        }
-    }
-    frames
 }
 
 impl Stream for Receiver {
@@ -411,19 +365,5 @@ impl Stream for Receiver {
         let received = ready!(self.poll_receive(cx));
         self.ended = received.is_err();
         Poll::Ready(Some(received))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settlements_are_cut_by_shard_and_count() {
-        let token = |shard| LockToken { shard, lease: 1, place: 0, salt: 0 };
-        let shards = [1, 1, 2, 1].map(|shard| (token(shard), Settlement::Complete));
-        assert_eq!(frames(shards.to_vec()).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
-        let many = vec![(token(1), Settlement::Complete); limits::BATCH_MESSAGES + 1];
-        assert_eq!(frames(many).iter().map(Vec::len).collect::<Vec<_>>(), [limits::BATCH_MESSAGES, 1]);
     }
 }

@@ -1,16 +1,20 @@
 //! Sending.
 
+use crate::breaker::Attempt;
 use crate::connection::{Connection, LinkOwner, Operation, SendOutcome};
 use crate::error::Error;
+use crate::scheduled::scheduled;
 use bytes::Bytes;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::limits;
 use postrider_protocol::message::Message;
+use postrider_protocol::request::ScheduledAction;
 use postrider_protocol::value::Id;
 use serde::Serialize;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// Sends messages to one queue or topic. Cheap to clone; clones share the link.
@@ -38,7 +42,8 @@ impl Sender {
         let owner = LinkOwner::new(connection);
         let (handle, cell, address) = (owner.handle, owner.cell.clone(), address.to_owned());
         let opening = |answer| Operation::OpenSender { handle, address: address.clone(), cell, answer };
-        let max_message_bytes = owner.connection.call_within("open a sender", opening).await?;
+        let opened = owner.connection.call_within("open a sender", opening).await?;
+        let max_message_bytes = opened.max_message_bytes;
         Ok(Sender { link: Arc::new(SenderLink { owner, address, max_message_bytes }) })
     }
 
@@ -70,8 +75,11 @@ impl Sender {
     /// # Ok(()) }
     /// ```
     pub async fn send(&self, message: Message) -> Result<SendOutcome, Error> {
-        let sending = async { self.enqueue(message).await?.await };
-        self.connection().within("send", sending).await
+        let (message, mut attempt) = (self.encode(message)?, self.connection().admit()?);
+        let sending = async { self.hand_over_one(message).await?.await };
+        let outcome = self.connection().within("send", sending).await;
+        tell(&mut attempt, &outcome);
+        outcome
     }
 
     /// Hands a message over and returns as soon as there is room in the pipeline. The [`Confirm`] resolves when the
@@ -92,7 +100,11 @@ impl Sender {
     /// # Ok(()) }
     /// ```
     pub async fn enqueue(&self, message: Message) -> Result<Confirm, Error> {
-        let message = self.encode(message)?;
+        let (message, attempt) = (self.encode(message)?, self.connection().admit()?);
+        Ok(Confirm { attempt, ..self.hand_over_one(message).await? })
+    }
+
+    async fn hand_over_one(&self, message: Bytes) -> Result<Confirm, Error> {
         let connection = self.connection();
         let weight = Connection::weight(1, message.len());
         let room = connection.room(weight).await?;
@@ -101,7 +113,7 @@ impl Sender {
             .submit(Operation::Publish { sender: self.link.owner.handle, message, weight, answer })
             .await?;
         room.forget(); // The confirm gives it back.
-        Ok(Confirm { answered })
+        Ok(Confirm { answered, attempt: None })
     }
 
     /// Sends many messages and waits until all are answered, each for itself and in the order of `messages`.
@@ -132,8 +144,13 @@ impl Sender {
                 Err(error) => outcomes.push(Some(error)),
             }
         }
-        let sent = self.connection().within("send a batch", self.send_frames(good)).await?;
-        let mut sent = sent.into_iter();
+        let mut attempt = self.connection().admit()?;
+        let sent = self.connection().within("send a batch", self.send_frames(good)).await;
+        match &sent {
+            Ok(each) => each.iter().for_each(|outcome| tell(&mut attempt, outcome)),
+            Err(_) => tell(&mut attempt, &sent),
+        }
+        let mut sent = sent?.into_iter();
         let merged = outcomes.into_iter().map(|local| match local {
             Some(error) => Err(error),
             None => sent.next().unwrap_or(Err(Error::Closed)),
@@ -157,7 +174,11 @@ impl Sender {
             let answered = self.hand_over(messages, true).await?;
             answered.await.unwrap_or_else(|_| Err(self.connection().why()))
         };
-        self.connection().within("send an atomic batch", sending).await?.into_iter().collect()
+        let mut attempt = self.connection().admit()?;
+        let sent = self.connection().within("send an atomic batch", sending).await;
+        let outcome = sent.and_then(|each| each.into_iter().collect());
+        tell(&mut attempt, &outcome);
+        outcome
     }
 
     /// Sends a value as JSON, with the content type `application/json`.
@@ -176,6 +197,37 @@ impl Sender {
             ))
         })?;
         self.send(Message::new(body).with_content_type("application/json")).await
+    }
+
+    /// Sends a message that is not to be delivered before `at`, and returns the number to cancel it by.
+    ///
+    /// ```no_run
+    /// use postrider_client::Message;
+    /// use std::time::{Duration, SystemTime};
+    /// # async fn run(sender: postrider_client::Sender) -> Result<(), postrider_client::Error> {
+    /// let at = SystemTime::now() + Duration::from_secs(3600);
+    /// let number = sender.schedule(Message::new("remember the milk"), at).await?;
+    /// for cancelled in sender.cancel_scheduled(&[number]).await? {
+    ///     cancelled?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn schedule(&self, message: Message, at: SystemTime) -> Result<u64, Error> {
+        Ok(self.send(message.with_scheduled_at(at)).await?.sequence)
+    }
+
+    /// Removes scheduled messages by their numbers, each for itself and in the order given.
+    ///
+    /// # Errors
+    ///
+    /// Of each: `MessageNotFound` where none is scheduled under that number, because it was delivered or cancelled.
+    pub async fn cancel_scheduled(&self, sequences: &[u64]) -> Result<Vec<Result<(), Error>>, Error> {
+        scheduled(self.connection(), self.address(), ScheduledAction::Cancel, sequences).await
+    }
+
+    /// Has scheduled messages delivered now instead of when they are due, each for itself and in the order given.
+    pub async fn deliver_scheduled_now(&self, sequences: &[u64]) -> Result<Vec<Result<(), Error>>, Error> {
+        scheduled(self.connection(), self.address(), ScheduledAction::DeliverNow, sequences).await
     }
 
     /// Waits for the confirms of this sender that are under way, and closes the link for all clones.
@@ -229,6 +281,13 @@ impl Sender {
     }
 }
 
+/// Tells the circuit breaker, where there is one, what became of a send.
+fn tell<T>(attempt: &mut Option<Attempt>, outcome: &Result<T, Error>) {
+    if let Some(attempt) = attempt {
+        attempt.ended(outcome);
+    }
+}
+
 /// Cuts messages into frames within the limits of a batch.
 fn frames(messages: Vec<Bytes>) -> Vec<Vec<Bytes>> {
     let mut frames: Vec<Vec<Bytes>> = Vec::new();
@@ -265,13 +324,17 @@ fn check_atomic(messages: &[Bytes]) -> Result<(), Error> {
 #[must_use = "without its confirm nobody knows whether the message was stored"]
 pub struct Confirm {
     answered: oneshot::Receiver<Result<SendOutcome, Error>>,
+    /// What the circuit breaker is told.
+    attempt: Option<Attempt>,
 }
 
 impl Future for Confirm {
     type Output = Result<SendOutcome, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answered).poll(cx).map(|outcome| outcome.unwrap_or(Err(Error::Closed)))
+        let outcome = ready!(Pin::new(&mut self.answered).poll(cx)).unwrap_or(Err(Error::Closed));
+        tell(&mut self.attempt, &outcome);
+        Poll::Ready(outcome)
     }
 }
 

@@ -82,6 +82,11 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// A task that ends once `stop` is cancelled.
+    pub(crate) fn new(stop: CancellationToken, task: JoinHandle<Result<(), Error>>) -> Self {
+        Subscription { _stop_when_dropped: stop.clone().drop_guard(), stop, task, ended: false }
+    }
+
     /// Takes no more messages, waits for the handlers that run, and lets go of what they did not get.
     pub async fn stop(mut self) -> Result<(), Error> {
         self.stop.cancel();
@@ -135,7 +140,7 @@ impl Receiver {
         self.prefetch_at_least(options.concurrency);
         let stop = CancellationToken::new();
         let task = tokio::spawn(run(self, options, Arc::new(handler), stop.clone()));
-        Subscription { _stop_when_dropped: stop.clone().drop_guard(), stop, task, ended: false }
+        Subscription::new(stop, task)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod reply;
 pub mod request;
 pub mod retry;
 pub mod rule;
+pub mod schedule;
 pub mod selection;
 pub mod token;
 pub mod value;

@@ -44,6 +44,12 @@ pub const FILTER_CHARS: usize = 1_024;
 pub const RETRY_CHARS: usize = 1_024;
 /// The longest delay that a retry policy can name, in milliseconds: 30 days.
 pub const RETRY_DELAY_MS: u64 = 30 * 86_400_000;
+/// Characters of a schedule's cron expression, and of its time zone.
+pub const SCHEDULE_CHARS: usize = 256;
+/// Bytes of the message that a schedule publishes.
+pub const SCHEDULE_MESSAGE_BYTES: usize = 64 * 1024;
+/// Schedules of one queue or topic.
+pub const SCHEDULES_PER_ENTITY: usize = 100;
 /// Bytes of a session's state.
 pub const SESSION_STATE_BYTES: usize = MESSAGE_BYTES;
 /// Sequence numbers in one request.

@@ -215,5 +215,6 @@ pub fn receiver(handle: u32, address: &str) -> OpenReceiver {
         lock_duration_ms: 0,
         release_on_disconnect: false,
         held: vec![],
+        ..OpenReceiver::default()
     }
 }

@@ -80,6 +80,8 @@ fn delivered(bodies: &Bodies, messages: usize) -> Reply {
             enqueued_time_ms: 1,
             enqueued_sequence: sequence,
             dead_letter: None,
+            expires_at_ms: None,
+            redrive_count: 0,
             message: message(bodies),
         };
         let mut bytes = BytesMut::new();

@@ -6,13 +6,13 @@ use crate::figures::Micro;
 use anyhow::{Context as _, Result, anyhow};
 use postrider::store::{LocalLog, MemoryStore, ShardLog};
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
-use postrider_core::context::{Context, Now};
+use postrider_core::context::{Calendar, Context, Now};
 use postrider_core::effect::Effect;
 use postrider_core::shard::{Shard, Turn};
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
-use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::token::LockToken;
 
 const CLIENT: u128 = 7;
@@ -52,6 +52,15 @@ fn delivered(turn: &Turn) -> Result<LockToken> {
     deliver.context("nothing was delivered")
 }
 
+/// No schedule is measured.
+struct Never;
+
+impl Calendar for Never {
+    fn next_ms(&self, cron: &str, _: &str, _: u64) -> Result<u64, String> {
+        Err(format!("{cron} never comes"))
+    }
+}
+
 /// A shard with a queue and a receiver.
 struct Machine {
     shard: Shard,
@@ -87,6 +96,9 @@ impl Machine {
             lock_duration_ms: 0,
             release_on_disconnect: false,
             held: Vec::new(),
+            weight: 1,
+            session: SessionWish::None,
+            wait_ms: 0,
         })
     }
 
@@ -120,7 +132,7 @@ impl Machine {
     }
 
     fn turn(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<Turn> {
-        let cx = Context { now: NOW, entropy: self.sequence, rows: &self.rows };
+        let cx = Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Never };
         for command in commands {
             self.shard.decide(&cx, command)?;
         }

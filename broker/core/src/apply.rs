@@ -1,7 +1,7 @@
 //! From facts to rows: blind, total, and the same everywhere.
 
 use crate::fact::Fact;
-use crate::key::{Key, KeyRange};
+use crate::key::{Alarm, Key, KeyRange};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// One change of the rows.
@@ -40,6 +40,13 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         Fact::RuleGone(entity, name) => {
             sink(Write::Delete(Key::Rule(shard, *entity, name.to_ascii_lowercase())));
         }
+        Fact::SchedulePut(entity, info) => {
+            let key = Key::Schedule(shard, *entity, info.schedule.name.to_ascii_lowercase());
+            sink(Write::Put(key, laid_out(|out| info.put(out))));
+        }
+        Fact::ScheduleGone(entity, name) => {
+            sink(Write::Delete(Key::Schedule(shard, *entity, name.to_ascii_lowercase())));
+        }
         Fact::QueueState(queue, row) => {
             sink(Write::Put(Key::QueueState(shard, *queue), laid_out(|out| row.put(out))));
         }
@@ -65,6 +72,30 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         Fact::OutcomesGone(client, first) => sink(Write::Delete(Key::Outcomes(shard, *client, *first))),
         Fact::AlarmSet(alarm) => sink(Write::Put(Key::Alarm(shard, *alarm), Bytes::new())),
         Fact::AlarmGone(alarm) => sink(Write::Delete(Key::Alarm(shard, *alarm))),
+        Fact::Scheduled(queue, number, row) => {
+            let alarm = Alarm::scheduled(row.due_ms, *queue, *number);
+            sink(Write::Put(Key::Scheduled(shard, *queue, *number), laid_out(|out| row.put(out))));
+            sink(Write::Put(Key::Alarm(shard, alarm), Bytes::new()));
+        }
+        Fact::ScheduledGone(queue, number, due_ms) => {
+            sink(Write::Delete(Key::Scheduled(shard, *queue, *number)));
+            sink(Write::Delete(Key::Alarm(shard, Alarm::scheduled(*due_ms, *queue, *number))));
+        }
+        Fact::Generation(entity, row) => {
+            let before = row.number.saturating_sub(1);
+            sink(Write::DeleteRange(KeyRange::seen_ids(shard, *entity, before)));
+            sink(Write::Put(Key::Generation(shard, *entity), laid_out(|out| row.put(out))));
+        }
+        Fact::IdsSeen(entity, row) => {
+            for (id, number) in &row.ids {
+                let key = Key::SeenId(shard, *entity, row.generation, id.clone());
+                sink(Write::Put(key, laid_out(|out| put_seen(out, row.when_ms, *number))));
+            }
+        }
+        Fact::IdsGone(entity) => {
+            sink(Write::Delete(Key::Generation(shard, *entity)));
+            sink(Write::DeleteRange(KeyRange::seen_ids(shard, *entity, u64::MAX)));
+        }
         Fact::SessionPut(entity, id, row) => {
             sink(Write::Put(Key::Session(shard, *entity, id.clone()), laid_out(|out| row.put(out))));
         }
@@ -87,6 +118,11 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         }
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
+}
+
+fn put_seen(out: &mut BytesMut, when_ms: u64, number: u64) {
+    out.put_u64(when_ms);
+    out.put_u64(number);
 }
 
 fn laid_out(put: impl FnOnce(&mut BytesMut)) -> Bytes {

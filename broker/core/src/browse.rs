@@ -1,66 +1,101 @@
 //! Questions about a queue: peeking, causes of dead letters, sessions, consumers.
 
+use crate::choose::Chooser;
 use crate::command::Question;
 use crate::context::{Damage, Rows};
-use crate::key::{Key, KeyRange, QueueId};
-use crate::limits::PAGE_MESSAGES;
-use crate::moves::changed_record;
-use crate::page::{Page, PageState};
-use crate::queue::{Slot, number};
-use crate::shard::{Shard, not_available};
-use bytes::{Bytes, BytesMut};
+use crate::key::QueueId;
+use crate::queue::Slot;
+use crate::shard::Shard;
+use crate::walk::{Found, Span, Where};
+use bytes::BytesMut;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
-use postrider_protocol::name::Address;
-use postrider_protocol::reply::{Delivered, PeekState, Peeked, Reply};
+use postrider_protocol::name::{Address, Lane};
+use postrider_protocol::reply::{Delivered, Peeked, Reply};
 
 impl Shard {
     /// Answers a question from the state after a turn, whose rows are `rows`.
     pub fn answer(&self, rows: &dyn Rows, address: &Address, question: &Question) -> Result<Reply, Damage> {
-        let queue = match self.queue_at(address) {
-            Ok(queue) => queue,
-            Err(refusal) => return Ok(Reply::Refused(refusal)),
-        };
         match question {
-            Question::Peek { from, limit, .. } => self.peek(rows, queue, *from, *limit),
-            Question::Causes { .. } => Ok(Reply::Refused(not_available("causes"))),
-            Question::Sessions { after, limit } => Ok(self.list_sessions(queue, after, *limit)),
-            Question::Consumers => Ok(Reply::Refused(not_available("consumers"))),
+            Question::Peek { from, limit, states, filter } => {
+                let chooser = Chooser::within(*states, filter);
+                match self.browsable(address).and_then(|queue| Ok((queue, chooser?))) {
+                    Ok((queue, chooser)) => self.peek(rows, queue, *from, *limit, &chooser),
+                    Err(refusal) => Ok(Reply::Refused(refusal)),
+                }
+            }
+            Question::Causes { from, limit } => match self.queue_at(address) {
+                Ok(queue) => self.causes(rows, address, queue, *from, *limit),
+                Err(refusal) => Ok(Reply::Refused(refusal)),
+            },
+            Question::Schedules { after, limit } => Ok(self.schedules(&address.entity, after, *limit)),
+            Question::Sessions { after, limit } => match self.queue_at(address) {
+                Ok(queue) => Ok(self.list_sessions(queue, after, *limit)),
+                Err(refusal) => Ok(Reply::Refused(refusal)),
+            },
+            Question::Consumers => match self.queue_at(address) {
+                Ok(queue) => Ok(Reply::Consumers(self.consumers(queue))),
+                Err(refusal) => Ok(Reply::Refused(refusal)),
+            },
         }
     }
 
-    /// Walks the pages from the one that may hold `from`, and stops when the answer is full.
-    fn peek(&self, rows: &dyn Rows, id: QueueId, from: u64, limit: u32) -> Result<Reply, Damage> {
-        let Some(queue) = self.queue(id) else { return Ok(Reply::Refused(Refusal::not_found("the queue"))) };
+    /// What can be looked into: every queue, and a topic for the messages that are scheduled there.
+    fn browsable(&self, address: &Address) -> Result<QueueId, Refusal> {
+        let (entity, found) = self.catalog.require(&address.entity)?;
+        let is_topic = !found.has_queues() && address.lane == Lane::Main;
+        if is_topic { Ok(QueueId::main(entity)) } else { self.queue_at(address) }
+    }
+
+    /// Messages from a number on, until the answer is full or as many were looked at as one request should.
+    fn peek(
+        &self,
+        rows: &dyn Rows,
+        queue: QueueId,
+        from: u64,
+        limit: u32,
+        chooser: &Chooser,
+    ) -> Result<Reply, Damage> {
         let limit = (if limit == 0 { LISTING_ENTRIES } else { limit.min(LISTING_ENTRIES) }) as usize;
-        let start = from.saturating_sub(PAGE_MESSAGES as u64).max(queue.low());
-        let (mut messages, mut bytes, mut next) = (Vec::new(), 0, 0);
-        rows.scan(&KeyRange::pages(self.id, id, start, u64::MAX), &mut |key, value| {
-            let Key::Page(_, _, first) = Key::decode(key)? else { return Ok(false) };
-            let page = Page::open(Bytes::copy_from_slice(value))?;
-            let state = PageState::of(&page, rows.get(&Key::PageState(self.id, id, first))?)?;
-            for (index, attempts) in (0..).zip(&state.attempts) {
-                let sequence = number(first) + u64::from(index);
-                let (Some(attempts), Some(record)) = (*attempts, page.record(index as usize)) else {
-                    continue;
-                };
-                if sequence < from {
-                    continue;
-                }
-                if messages.len() >= limit || bytes >= BATCH_BYTES {
-                    next = sequence;
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        let span = Span { from, to: 0, limit: 0, numbers: &[] };
+        let examined = self.examine(rows, queue, span, &mut |found| {
+            if messages.len() >= limit {
+                return Ok(false);
+            }
+            if chooser.takes(&found)? {
+                let peeked = self.peeked(&found)?;
+                let size = peeked.message.record.len();
+                if !messages.is_empty() && bytes + size > BATCH_BYTES {
                     return Ok(false);
                 }
-                bytes += record.len();
-                let locked = matches!(queue.slot(first, index), Some(Slot::Locked { .. }));
-                let peeked = if locked { PeekState::Locked } else { PeekState::Ready };
-                let mut laid_out = BytesMut::new();
-                changed_record(record, state.changed.get(&index))?.put(&mut laid_out);
-                let message = Delivered { sequence, attempts, record: laid_out.freeze() };
-                messages.push(Peeked { state: peeked, until_ms: 0, message });
+                bytes += size;
+                messages.push(peeked);
             }
             Ok(true)
         })?;
-        Ok(Reply::Peeked { messages, next })
+        Ok(Reply::Peeked { messages, next: examined.next })
+    }
+
+    fn peeked(&self, found: &Found) -> Result<Peeked, Damage> {
+        let mut record = BytesMut::new();
+        found.record()?.put(&mut record);
+        let message =
+            Delivered { sequence: found.number, attempts: found.attempts(), record: record.freeze() };
+        Ok(Peeked { state: found.state(), until_ms: self.until_ms(found), message })
+    }
+
+    /// Until when a message stays in its state, as far as time decides that.
+    fn until_ms(&self, found: &Found) -> u64 {
+        match found.at {
+            Where::Scheduled { due_ms } => due_ms,
+            Where::Stored { slot: Slot::Delayed { until_ms, .. }, .. } => until_ms,
+            Where::Stored { slot: Slot::Locked { lease, .. }, page, index } => {
+                let places = self.leases.get(&lease).map_or(&[][..], |lease| &lease.places);
+                let place = places.iter().find(|place| (place.page, place.index) == (page, index));
+                place.map_or(0, |place| place.until_ms)
+            }
+            Where::Stored { .. } => 0,
+        }
     }
 }

@@ -1,11 +1,30 @@
 //! Work on many messages: purging and redriving, a portion at a time.
+//!
+//! A portion is looked at first, by the rows as they are within the turn, and changed then: what it comes to does not
+//! depend on what it does.
 
+use crate::causes::require_dead_letters;
+use crate::choose::Chooser;
 use crate::command::Portion;
 use crate::context::{Context, Damage};
-use crate::shard::{Shard, not_available};
-use postrider_protocol::error::Refusal;
+use crate::key::QueueId;
+use crate::moves::decode;
+use crate::page::{Mark, NEVER_MS};
+use crate::queue::{Event, Slot};
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::walk::{Examined, Found, Span, Where};
+use bytes::BytesMut;
+use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::message::Record;
 use postrider_protocol::name::Address;
 use postrider_protocol::reply::Reply;
+
+/// What the target of a redrive takes.
+struct Room {
+    messages: u64,
+    bytes: u64,
+}
 
 impl Shard {
     pub(crate) fn purge(
@@ -14,37 +33,215 @@ impl Shard {
         address: &Address,
         portion: &Portion,
     ) -> Result<Result<Reply, Refusal>, Damage> {
-        if *portion != Portion::default() {
-            return Ok(Err(not_available("selection")));
-        }
-        let id = match self.queue_at(address) {
-            Ok(id) => id,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        self.settle_sessions(cx, id)?;
-        let purged = self.purge_all(address);
-        self.purge_sessions(cx, id)?;
-        Ok(purged)
-    }
-
-    /// Removes every message that nobody holds, however many there are.
-    fn purge_all(&mut self, address: &Address) -> Result<Reply, Refusal> {
-        let id = self.queue_at(address)?;
-        let queue = self.queues.get_mut(&id).ok_or_else(|| Refusal::not_found(address.to_string()))?;
-        let purged = queue.purge(&mut self.turn.facts);
-        self.touched.insert(id);
+        let (id, chooser) =
+            match self.queue_at(address).and_then(|id| Ok((id, Chooser::of(&portion.selection)?))) {
+                Ok(checked) => checked,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+        self.show_pending(id);
         // Whoever waits for the queue to be drained need not wait any more.
         self.hungry.insert(id);
-        Ok(Reply::Worked { done: purged, examined: purged, next: 0 })
+        let mut at_once = 0;
+        if *portion == Portion::default() {
+            self.settle_sessions(cx, id)?;
+            at_once = self.purge_all(id);
+            self.purge_sessions(cx, id)?;
+            // Locked messages need not be looked at: what may be left is scheduled.
+            if self.queues.get(&id).is_none_or(|queue| queue.row().scheduled == 0) {
+                return Ok(Ok(Reply::Worked { done: at_once, examined: at_once, next: 0 }));
+            }
+        }
+        let (chosen, examined) = self.choose(cx, id, portion, &chooser)?;
+        for found in &chosen {
+            self.remove(cx, id, found)?;
+        }
+        let (done, messages) = (chosen.len() as u64, examined.messages);
+        Ok(Ok(Reply::Worked { done: at_once + done, examined: at_once + messages, next: examined.next }))
+    }
+
+    /// Removes every enqueued message that nobody holds, however many there are; returns how many.
+    fn purge_all(&mut self, id: QueueId) -> u64 {
+        let mut facts = Vec::new();
+        let purged = self.queues.get_mut(&id).map_or(0, |queue| queue.purge(&mut facts));
+        facts.into_iter().for_each(|fact| self.remember(fact));
+        self.touched.insert(id);
+        purged
+    }
+
+    /// Lets the pages that this turn has filled so far be found among the rows.
+    fn show_pending(&mut self, id: QueueId) {
+        let mut facts = Vec::new();
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.seal_pending(&mut facts);
+        }
+        facts.into_iter().for_each(|fact| self.remember(fact));
+    }
+
+    /// The messages of a portion that are selected and that nobody holds.
+    fn choose(
+        &self,
+        cx: &Context<'_>,
+        id: QueueId,
+        portion: &Portion,
+        chooser: &Chooser,
+    ) -> Result<(Vec<Found>, Examined), Damage> {
+        let (from, to, limit) = (portion.from, portion.to, u64::from(portion.limit));
+        let span = Span { from, to, limit, numbers: &portion.selection.sequences };
+        let mut chosen = Vec::new();
+        let examined = self.examine(&self.rows(cx), id, span, &mut |found| {
+            if !found.is_locked() && chooser.takes(&found)? {
+                chosen.push(found);
+            }
+            Ok(true)
+        })?;
+        Ok((chosen, examined))
+    }
+
+    fn remove(&mut self, cx: &Context<'_>, id: QueueId, found: &Found) -> Result<(), Damage> {
+        match found.at {
+            Where::Scheduled { due_ms } => self.unschedule(id, found.number, due_ms),
+            Where::Stored { page, index, .. } => self.let_go(cx, id, page, index, Event::Drop)?,
+        }
+        Ok(())
+    }
+
+    /// Lets an event end a message that nobody holds.
+    fn let_go(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        page: u64,
+        index: u32,
+        event: Event,
+    ) -> Result<(), Damage> {
+        self.fetch_page(cx, id, page)?;
+        self.touched.insert(id);
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.change(page, index, event);
+        }
+        Ok(())
     }
 
     pub(crate) fn redrive(
         &mut self,
-        _cx: &Context<'_>,
-        _address: &Address,
-        _portion: &Portion,
-        _dry_run: bool,
+        cx: &Context<'_>,
+        address: &Address,
+        portion: &Portion,
+        dry_run: bool,
     ) -> Result<Result<Reply, Refusal>, Damage> {
-        Ok(Err(not_available("redrive")))
+        let checked = self.check_redrive(address);
+        let checked = checked.and_then(|id| Ok((id, Chooser::of(&portion.selection)?)));
+        let (id, chooser) = match checked {
+            Ok(checked) => checked,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.show_pending(id);
+        let (chosen, examined) = self.choose(cx, id, portion, &chooser)?;
+        let Some((settings, topic_ttl_ms)) = self.target_settings(id) else {
+            return Ok(Err(Refusal::not_found(address.to_string())));
+        };
+        let mut room = self.room(id, &settings);
+        for (at, found) in chosen.iter().enumerate() {
+            let record = redriven(cx, found, &settings, topic_ttl_ms)?;
+            if !room.takes(&record.0) {
+                if at == 0 {
+                    return Ok(Err(full(address)));
+                }
+                let done = at as u64;
+                return Ok(Ok(Reply::Worked { done, examined: examined.messages, next: found.number }));
+            }
+            if !dry_run {
+                self.move_back(cx, id, found, &settings, &record)?;
+            }
+        }
+        let done = chosen.len() as u64;
+        Ok(Ok(Reply::Worked { done, examined: examined.messages, next: examined.next }))
     }
+
+    fn check_redrive(&self, address: &Address) -> Result<QueueId, Refusal> {
+        let id = self.queue_at(address)?;
+        require_dead_letters(address, id)?;
+        let takes = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_send);
+        if takes {
+            return Ok(id);
+        }
+        let text = "takes no messages: its status says so; dead letters stay where they are";
+        Err(Refusal::new(ErrorCode::Disabled, text).about(address.entity.as_str()))
+    }
+
+    /// What an entity does with its messages, and how long its topic lets them live.
+    fn target_settings(&self, id: QueueId) -> Option<(Settings, u64)> {
+        let entity = self.catalog.get(id.entity)?;
+        let topic = self.catalog.topic_of(id.entity).and_then(|topic| self.catalog.get(topic));
+        Some((entity.settings.clone(), topic.map_or(NEVER_MS, |topic| topic.settings.default_ttl_ms)))
+    }
+
+    fn room(&self, id: QueueId, settings: &Settings) -> Room {
+        let target = self.queues.get(&QueueId::main(id.entity));
+        let (messages, bytes) = target.map_or((0, 0), |queue| (queue.active(), queue.bytes()));
+        Room {
+            messages: settings.max_messages.saturating_sub(messages),
+            bytes: settings.max_bytes.saturating_sub(bytes),
+        }
+    }
+
+    fn move_back(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        found: &Found,
+        settings: &Settings,
+        (record, mark, priority): &(Record, Mark, Option<u8>),
+    ) -> Result<(), Damage> {
+        let Where::Stored { page, index, .. } = found.at else { return Ok(()) };
+        let target = QueueId::main(id.entity);
+        if let Some(queue) = self.queues.get_mut(&target) {
+            queue.append_record(cx.now, settings.rank(*priority), *mark, record, 0);
+        }
+        self.touched.insert(target);
+        self.hungry.extend([target, id]);
+        self.let_go(cx, id, page, index, Event::Move)
+    }
+}
+
+impl Room {
+    /// Books a message, if it fits.
+    fn takes(&mut self, record: &Record) -> bool {
+        let mut out = BytesMut::new();
+        record.put(&mut out);
+        let bytes = out.len() as u64;
+        if self.messages == 0 || self.bytes < bytes {
+            return false;
+        }
+        self.messages -= 1;
+        self.bytes -= bytes;
+        true
+    }
+}
+
+impl Found {
+    fn is_locked(&self) -> bool {
+        matches!(self.at, Where::Stored { slot: Slot::Locked { .. }, .. })
+    }
+}
+
+/// A dead letter as it goes back: as if it came now, but for when it was enqueued first.
+fn redriven(
+    cx: &Context<'_>,
+    found: &Found,
+    settings: &Settings,
+    topic_ttl_ms: u64,
+) -> Result<(Record, Mark, Option<u8>), Damage> {
+    let mut record = found.record()?;
+    let message = decode(record.message.clone())?;
+    let mark = settings.mark(cx.now, &message, topic_ttl_ms);
+    record.dead_letter = None;
+    record.redrive_count = record.redrive_count.saturating_add(1);
+    record.expires_at_ms = Some(mark.expires_ms).filter(|expires_ms| *expires_ms != NEVER_MS);
+    Ok((record, mark, message.priority))
+}
+
+fn full(address: &Address) -> Refusal {
+    let text = "is full: max_messages or max_bytes does not let another message in";
+    Refusal::new(ErrorCode::QuotaExceeded, text).about(address.entity.as_str())
 }

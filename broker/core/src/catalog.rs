@@ -2,10 +2,11 @@
 
 use crate::fact::{EntityRow, QueueRow};
 use crate::settings::Settings;
-use postrider_protocol::error::Refusal;
+use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{self, EntityKind, Options};
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use std::collections::BTreeMap;
 
 /// An entity.
@@ -17,6 +18,8 @@ pub struct Entity {
     pub settings: Settings,
     /// A subscription's rules, by name in lower case: case does not tell them apart.
     pub rules: BTreeMap<String, Rule>,
+    /// The schedules of a queue or topic, by name in lower case.
+    pub schedules: BTreeMap<String, ScheduleInfo>,
     /// A topic's subscriptions.
     pub subscriptions: Vec<u64>,
     /// A topic's own counters.
@@ -28,7 +31,8 @@ impl Entity {
     pub fn new(row: EntityRow) -> Self {
         let topic = QueueRow { next: 1, low: 1, ..QueueRow::default() };
         let settings = Settings::of(&row.options);
-        Entity { row, settings, rules: BTreeMap::new(), subscriptions: Vec::new(), topic }
+        let (rules, schedules) = (BTreeMap::new(), BTreeMap::new());
+        Entity { row, settings, rules, schedules, subscriptions: Vec::new(), topic }
     }
 
     /// Changes its options.
@@ -59,6 +63,16 @@ impl Entity {
         all
     }
 
+    /// Refuses what is sent to an entity that takes nothing in at the moment.
+    pub fn check_sending(&self) -> Result<(), Refusal> {
+        if self.settings.may_send {
+            return Ok(());
+        }
+        let status = self.row.options.text(options::STATUS).unwrap_or_default();
+        let text = format!("is {status} and takes no messages; set its status to active");
+        Err(Refusal::new(ErrorCode::Disabled, text).about(&self.row.name))
+    }
+
     /// The subscription's rules.
     pub fn rules(&self) -> Vec<Rule> {
         self.rules.values().cloned().collect()
@@ -81,7 +95,7 @@ impl Catalog {
     /// Adds an entity, and a subscription to its topic.
     pub fn insert(&mut self, id: u64, entity: Entity) {
         self.names.insert(entity.row.name.to_ascii_lowercase(), id);
-        if let Some(topic) = self.topic_of(&entity.row) {
+        if let Some(topic) = self.topic_of_row(&entity.row) {
             topic.subscriptions.push(id);
         }
         self.entities.insert(id, entity);
@@ -91,17 +105,24 @@ impl Catalog {
     pub fn remove(&mut self, id: u64) -> Option<Entity> {
         let entity = self.entities.remove(&id)?;
         self.names.remove(&entity.row.name.to_ascii_lowercase());
-        if let Some(topic) = self.topic_of(&entity.row) {
+        if let Some(topic) = self.topic_of_row(&entity.row) {
             topic.subscriptions.retain(|subscription| *subscription != id);
         }
         Some(entity)
     }
 
-    fn topic_of(&mut self, row: &EntityRow) -> Option<&mut Entity> {
+    fn topic_of_row(&mut self, row: &EntityRow) -> Option<&mut Entity> {
         let name = EntityName::new(&row.name).ok()?;
         let (topic, _) = name.subscription()?;
         let id = self.names.get(&topic.to_ascii_lowercase())?;
         self.entities.get_mut(id)
+    }
+
+    /// The topic that a subscription belongs to.
+    pub fn topic_of(&self, subscription: u64) -> Option<u64> {
+        let name = EntityName::new(&self.get(subscription)?.row.name).ok()?;
+        let (topic, _) = name.subscription()?;
+        self.names.get(&topic.to_ascii_lowercase()).copied()
     }
 
     /// The number of a name.

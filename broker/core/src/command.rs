@@ -10,6 +10,7 @@ use postrider_protocol::request::{
     Flow, ReceiveMode, ScheduledAction, Selection, SessionWish, SettleItem, Stamp, States,
 };
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::Schedule;
 
 /// Where an answer goes: a connection, and the request it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -212,6 +213,20 @@ pub enum Change {
         /// Their numbers.
         sequences: Vec<u64>,
     },
+    /// Adds a schedule to a queue or topic, or replaces one.
+    PutSchedule {
+        /// The queue or topic.
+        entity: EntityName,
+        /// The schedule.
+        schedule: Schedule,
+    },
+    /// Removes a schedule.
+    DeleteSchedule {
+        /// The queue or topic.
+        entity: EntityName,
+        /// The schedule's name.
+        schedule: String,
+    },
     /// Locks deferred messages for a receiver of the same connection.
     ReceiveDeferred {
         /// The receiver's number.
@@ -283,6 +298,13 @@ pub enum Question {
         /// Only ids behind this one.
         after: String,
         /// Sessions in the answer; 0 for as many as it may have.
+        limit: u32,
+    },
+    /// Which schedules are there, of the queue or topic itself?
+    Schedules {
+        /// Only names behind this one.
+        after: String,
+        /// Schedules in the answer; 0 for as many as it may have.
         limit: u32,
     },
     /// Who receives, and how much do they hold?

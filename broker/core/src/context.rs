@@ -25,6 +25,13 @@ pub trait Rows {
     fn scan(&self, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), Damage>;
 }
 
+/// Knows when what happens again and again is due.
+pub trait Calendar {
+    /// The first moment behind `after_ms` of a cron expression in an IANA time zone, both UTC milliseconds; says what
+    /// is wrong where there is none.
+    fn next_ms(&self, cron: &str, zone: &str, after_ms: u64) -> Result<u64, String>;
+}
+
 /// What one turn decides with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -34,6 +41,8 @@ pub struct Context<'a> {
     pub entropy: u64,
     /// The rows of earlier turns.
     pub rows: &'a dyn Rows,
+    /// When schedules are due.
+    pub calendar: &'a dyn Calendar,
 }
 
 impl Context<'_> {

@@ -31,6 +31,7 @@ impl Shard {
         let row = EntityRow { name: name.as_str().to_owned(), kind, created_ms: now.wall_ms, options };
         self.turn.facts.push(Fact::EntityPut(id, row.clone()));
         self.catalog.insert(id, Entity::new(row));
+        self.watch_idle(id);
         if kind == EntityKind::Topic {
             self.touched_topics.insert(id);
         } else {
@@ -47,6 +48,7 @@ impl Shard {
             let rules = if rules.is_empty() { vec![Rule::default_rule()] } else { rules };
             rules.into_iter().for_each(|rule| self.store_rule(id, rule));
         }
+        self.reshare(id);
         Ok(Reply::Done)
     }
 
@@ -122,32 +124,47 @@ impl Shard {
         options.check_update(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
         let mut all = entity.row.options.clone();
         all.update(options);
+        self.change_window(id, |shard| shard.set_options(id, all));
+        // What was held back may be given out now.
+        self.hungry.extend([QueueId::main(id), QueueId::dead_letter(id)]);
+        self.watch_idle(id);
+        Ok(Reply::Done)
+    }
+
+    fn set_options(&mut self, id: u64, options: Options) {
         if let Some(entity) = self.catalog.get_mut(id) {
-            entity.set_options(all);
+            entity.set_options(options);
             self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
+        self.reshare(id);
+    }
+
+    pub(crate) fn delete(&mut self, now: Now, name: &EntityName) -> Result<Reply, Refusal> {
+        let (id, _) = self.catalog.require(name)?;
+        self.delete_whole(now, id);
         Ok(Reply::Done)
     }
 
-    pub(crate) fn delete(&mut self, name: &EntityName) -> Result<Reply, Refusal> {
-        let (id, entity) = self.catalog.require(name)?;
-        for subscription in entity.subscriptions.clone() {
-            self.delete_entity(subscription);
-        }
-        self.delete_entity(id);
-        Ok(Reply::Done)
+    /// Deletes an entity, and a topic's subscriptions with it.
+    pub(crate) fn delete_whole(&mut self, now: Now, id: u64) {
+        let subscriptions = self.catalog.get(id).map(|entity| entity.subscriptions.clone());
+        subscriptions.into_iter().flatten().for_each(|subscription| self.delete_entity(now, subscription));
+        self.delete_entity(now, id);
     }
 
-    fn delete_entity(&mut self, id: u64) {
-        let Some(entity) = self.catalog.remove(id) else { return };
+    fn delete_entity(&mut self, now: Now, id: u64) {
+        let mut removed = None;
+        self.change_window(id, |shard| removed = shard.catalog.remove(id));
+        let Some(entity) = removed else { return };
         for lane in [Lane::Main, Lane::DeadLetter] {
-            self.delete_queue(QueueId { entity: id, lane }, &entity.row.name);
+            self.delete_queue(now, QueueId { entity: id, lane }, &entity.row.name);
         }
         self.touched_topics.remove(&id);
+        self.idle.forget(id);
         self.turn.facts.push(Fact::EntityGone(id));
     }
 
-    fn delete_queue(&mut self, id: QueueId, name: &str) {
+    fn delete_queue(&mut self, now: Now, id: QueueId, name: &str) {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.touched.remove(&id);
         self.session_timers.retain(|(_, queue, _)| *queue != id);
@@ -158,8 +175,10 @@ impl Shard {
         self.hungry.remove(&id);
         let leases = self.leases.iter().filter(|(_, lease)| lease.queue == id);
         for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {
+            self.end_deleted(now, lease);
             self.remove_lease(lease);
         }
+        self.forget_share(id);
         for receiver in queue.receivers {
             self.close_with(receiver, Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
         }

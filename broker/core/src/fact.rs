@@ -18,6 +18,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{self, Malformed, Read, Reader};
 
 const VERSION: u8 = 1;
@@ -54,6 +55,41 @@ pub struct QueueRow {
     pub delayed: u64,
     /// Messages whose time to live ran out since the queue was created.
     pub expired: u64,
+    /// Messages that are to be enqueued at a moment.
+    pub scheduled: u64,
+    /// Messages that were not stored because their id was seen within the window.
+    pub duplicates: u64,
+    /// Messages that made room in a full queue, or found no place in one.
+    pub dropped: u64,
+}
+
+/// A scheduled message as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledRow {
+    /// When it is due, UTC milliseconds.
+    pub due_ms: u64,
+    /// The message as its sender laid it out.
+    pub message: Bytes,
+}
+
+/// Which generation of ids an entity is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationRow {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it began, UTC milliseconds.
+    pub begun_ms: u64,
+}
+
+/// Ids that an entity has seen in one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdsRow {
+    /// The generation they belong to.
+    pub generation: u64,
+    /// When they were seen, UTC milliseconds.
+    pub when_ms: u64,
+    /// Each id's text and the number of its message, in the order of the texts.
+    pub ids: Vec<(String, u64)>,
 }
 
 /// A shard's own counters. Numbers only rise and are never given twice.
@@ -100,6 +136,20 @@ pub enum Fact {
     AlarmSet(Alarm),
     /// It has happened, or will not.
     AlarmGone(Alarm),
+    /// A message is to be enqueued at a moment, and an alarm says when.
+    Scheduled(QueueId, u64, ScheduledRow),
+    /// The scheduled message was due at this moment; it and its alarm are gone.
+    ScheduledGone(QueueId, u64, u64),
+    /// A generation of ids begins; those before the last one are gone.
+    Generation(u64, GenerationRow),
+    /// An entity has seen ids.
+    IdsSeen(u64, IdsRow),
+    /// An entity forgets all ids.
+    IdsGone(u64),
+    /// A schedule was added or replaced, or its next moment changed.
+    SchedulePut(u64, ScheduleInfo),
+    /// A schedule was removed.
+    ScheduleGone(u64, String),
     /// A session of an entity's queue, by its id.
     SessionPut(u64, String, SessionRow),
     /// Nothing is left of a session.
@@ -151,12 +201,18 @@ impl Fact {
                 out.put_u64(*entity);
                 row.put(out);
             }
-            Fact::EntityGone(number) | Fact::LeaseGone(number) => out.put_u64(*number),
+            Fact::EntityGone(number) | Fact::LeaseGone(number) | Fact::IdsGone(number) => {
+                out.put_u64(*number);
+            }
             Fact::RulePut(entity, rule) => {
                 out.put_u64(*entity);
                 rule.put(out);
             }
-            Fact::RuleGone(entity, name) => {
+            Fact::SchedulePut(entity, info) => {
+                out.put_u64(*entity);
+                info.put(out);
+            }
+            Fact::RuleGone(entity, name) | Fact::ScheduleGone(entity, name) => {
                 out.put_u64(*entity);
                 wire::put_text(out, name);
             }
@@ -192,6 +248,24 @@ impl Fact {
                 out.put_u64(*first);
             }
             Fact::AlarmSet(alarm) | Fact::AlarmGone(alarm) => alarm.put(out),
+            Fact::Scheduled(queue, number, row) => {
+                put_queue(out, *queue);
+                out.put_u64(*number);
+                row.put(out);
+            }
+            Fact::ScheduledGone(queue, number, due_ms) => {
+                put_queue(out, *queue);
+                out.put_u64(*number);
+                out.put_u64(*due_ms);
+            }
+            Fact::Generation(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
+            Fact::IdsSeen(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
             Fact::SessionPut(entity, id, row) => {
                 out.put_u64(*entity);
                 wire::put_text(out, id);
@@ -243,13 +317,20 @@ impl Fact {
             Fact::ShardState(..) => 14,
             Fact::AlarmSet(..) => 15,
             Fact::AlarmGone(..) => 16,
-            Fact::SessionPut(..) => 17,
-            Fact::SessionGone(..) => 18,
-            Fact::SessionMessage(..) => 19,
-            Fact::SessionMessageGone(..) => 20,
-            Fact::SessionMessagesGone(..) => 21,
-            Fact::SessionState(..) => 22,
-            Fact::SessionStateGone(..) => 23,
+            Fact::Scheduled(..) => 17,
+            Fact::ScheduledGone(..) => 18,
+            Fact::Generation(..) => 19,
+            Fact::IdsSeen(..) => 20,
+            Fact::IdsGone(..) => 21,
+            Fact::SchedulePut(..) => 22,
+            Fact::ScheduleGone(..) => 23,
+            Fact::SessionPut(..) => 24,
+            Fact::SessionGone(..) => 25,
+            Fact::SessionMessage(..) => 26,
+            Fact::SessionMessageGone(..) => 27,
+            Fact::SessionMessagesGone(..) => 28,
+            Fact::SessionState(..) => 29,
+            Fact::SessionStateGone(..) => 30,
         }
     }
 
@@ -271,22 +352,29 @@ impl Fact {
             14 => Fact::ShardState(ShardRow::read(reader)?),
             15 => Fact::AlarmSet(read_alarm(reader)?),
             16 => Fact::AlarmGone(read_alarm(reader)?),
-            17 => Fact::SessionPut(reader.u64("entity")?, reader.text("session")?, SessionRow::read(reader)?),
-            18 => Fact::SessionGone(reader.u64("entity")?, reader.text("session")?),
-            19 => Fact::SessionMessage(
+            17 => Fact::Scheduled(read_queue(reader)?, reader.u64("number")?, ScheduledRow::read(reader)?),
+            18 => Fact::ScheduledGone(read_queue(reader)?, reader.u64("number")?, reader.u64("due_ms")?),
+            19 => Fact::Generation(reader.u64("entity")?, GenerationRow::read(reader)?),
+            20 => Fact::IdsSeen(reader.u64("entity")?, IdsRow::read(reader)?),
+            21 => Fact::IdsGone(reader.u64("entity")?),
+            22 => Fact::SchedulePut(reader.u64("entity")?, ScheduleInfo::read(reader)?),
+            23 => Fact::ScheduleGone(reader.u64("entity")?, reader.text("schedule")?),
+            24 => Fact::SessionPut(reader.u64("entity")?, reader.text("session")?, SessionRow::read(reader)?),
+            25 => Fact::SessionGone(reader.u64("entity")?, reader.text("session")?),
+            26 => Fact::SessionMessage(
                 reader.u64("entity")?,
                 reader.u64("session")?,
                 reader.u64("number")?,
                 reader.u64("page")?,
                 reader.u64("enqueued_ms")?,
             ),
-            20 => {
+            27 => {
                 Fact::SessionMessageGone(reader.u64("entity")?, reader.u64("session")?, reader.u64("number")?)
             }
-            21 => Fact::SessionMessagesGone(reader.u64("entity")?),
-            22 => Fact::SessionState(reader.u64("entity")?, reader.u64("session")?, reader.blob("state")?),
-            23 => Fact::SessionStateGone(reader.u64("entity")?, reader.u64("session")?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 23"))),
+            28 => Fact::SessionMessagesGone(reader.u64("entity")?),
+            29 => Fact::SessionState(reader.u64("entity")?, reader.u64("session")?, reader.blob("state")?),
+            30 => Fact::SessionStateGone(reader.u64("entity")?, reader.u64("session")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 30"))),
         })
     }
 }
@@ -333,7 +421,9 @@ impl QueueRow {
     /// Writes the row.
     pub fn put(&self, out: &mut BytesMut) {
         let row = [self.next, self.low, self.active, self.bytes, self.unmatched];
-        for number in row.into_iter().chain([self.deferred, self.delayed, self.expired]) {
+        let waiting = [self.deferred, self.delayed, self.expired, self.scheduled];
+        let past = [self.duplicates, self.dropped];
+        for number in row.into_iter().chain(waiting).chain(past) {
             out.put_u64(number);
         }
     }
@@ -349,7 +439,58 @@ impl QueueRow {
             deferred: reader.u64("deferred")?,
             delayed: reader.u64("delayed")?,
             expired: reader.u64("expired")?,
+            scheduled: reader.u64("scheduled")?,
+            duplicates: reader.u64("duplicates")?,
+            dropped: reader.u64("dropped")?,
         })
+    }
+}
+
+impl GenerationRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.number);
+        out.put_u64(self.begun_ms);
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(GenerationRow { number: reader.u64("number")?, begun_ms: reader.u64("begun_ms")? })
+    }
+}
+
+impl IdsRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.generation);
+        out.put_u64(self.when_ms);
+        wire::put_list(out, &self.ids, |out, (id, number)| {
+            wire::put_text(out, id);
+            out.put_u64(*number);
+        });
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(IdsRow {
+            generation: reader.u64("generation")?,
+            when_ms: reader.u64("when_ms")?,
+            ids: reader
+                .list("ids", 10, usize::MAX, |reader| Ok((reader.text("id")?, reader.u64("number")?)))?,
+        })
+    }
+}
+
+impl ScheduledRow {
+    /// Writes the row.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u64(self.due_ms);
+        wire::put_blob(out, &self.message);
+    }
+
+    /// Reads the row.
+    pub fn read(reader: &mut Reader) -> Read<Self> {
+        Ok(ScheduledRow { due_ms: reader.u64("due_ms")?, message: reader.blob("message")? })
     }
 }
 

@@ -6,14 +6,19 @@
 //! 0x10  ShardState     u16 shard
 //! 0x20  Entity         u16 shard | u64 entity
 //! 0x21  Rule           u16 shard | u64 entity | name
+//! 0x22  Schedule       u16 shard | u64 entity | name
 //! 0x30  QueueState     u16 shard | u64 entity | u8 lane
 //! 0x40  Page           u16 shard | u64 entity | u8 lane | u64 first sequence number
 //! 0x41  PageState      u16 shard | u64 entity | u8 lane | u64 first sequence number
+//! 0x48  Scheduled      u16 shard | u64 entity | u8 lane | u64 sequence number
 //! 0x50  Lease          u16 shard | u64 lease
 //! 0x60  Outcomes       u16 shard | u128 client | u64 first request sequence
-//! 0x80  Session        u16 shard | u64 entity | session id
-//! 0x81  SessionMessage u16 shard | u64 entity | u64 session | u64 sequence number
-//! 0x82  SessionState   u16 shard | u64 entity | u64 session
+//! 0x70  Alarm          u16 shard | u64 when_ms | u64 entity | u8 lane | u8 what | u64 number
+//! 0x80  Generation     u16 shard | u64 entity
+//! 0x81  SeenId         u16 shard | u64 entity | u64 generation | text of the id
+//! 0x88  Session        u16 shard | u64 entity | text of the session's id
+//! 0x89  SessionMessage u16 shard | u64 entity | u64 session | u64 sequence number
+//! 0x8a  SessionState   u16 shard | u64 entity | u64 session
 //! ```
 //!
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -54,18 +59,26 @@ pub enum Key {
     Entity(u16, u64),
     /// A rule of a subscription.
     Rule(u16, u64, String),
+    /// A schedule of a queue or topic.
+    Schedule(u16, u64, String),
     /// A queue's counters.
     QueueState(u16, QueueId),
     /// Messages that came in one turn.
     Page(u16, QueueId, u64),
     /// What became of a page's messages.
     PageState(u16, QueueId, u64),
+    /// A message that is to be enqueued at a moment.
+    Scheduled(u16, QueueId, u64),
     /// The locks of one delivery.
     Lease(u16, u64),
     /// Answers that a client may ask for again.
     Outcomes(u16, u128, u64),
     /// Something is to happen by itself: in the order of when.
     Alarm(u16, Alarm),
+    /// The generation of ids that an entity remembers now.
+    Generation(u16, u64),
+    /// An id that an entity has seen, in a generation.
+    SeenId(u16, u64, u64, String),
     /// A session of a queue: counts, lock.
     Session(u16, u64, String),
     /// Where a session's message is.
@@ -90,6 +103,12 @@ pub struct Alarm {
 pub enum Wake {
     /// A page: one of its messages expires, or has waited long enough.
     Page(u64),
+    /// A scheduled message: it is due.
+    Scheduled(u64),
+    /// The ids of the entity: those of a generation are older than its window.
+    Window,
+    /// The schedules of a queue or topic: one is due.
+    Occurrence,
 }
 
 impl Alarm {
@@ -101,6 +120,21 @@ impl Alarm {
         Alarm { when_ms, queue, what: Wake::Page(first) }
     }
 
+    /// The alarm of a scheduled message.
+    pub fn scheduled(when_ms: u64, queue: QueueId, number: u64) -> Self {
+        Alarm { when_ms, queue, what: Wake::Scheduled(number) }
+    }
+
+    /// The alarm of an entity's window of duplicates.
+    pub fn window(when_ms: u64, entity: u64) -> Self {
+        Alarm { when_ms, queue: QueueId::main(entity), what: Wake::Window }
+    }
+
+    /// The alarm of a schedule.
+    pub fn occurrence(when_ms: u64, queue: QueueId) -> Self {
+        Alarm { when_ms, queue, what: Wake::Occurrence }
+    }
+
     /// Writes the alarm.
     pub fn put(&self, out: &mut impl BufMut) {
         out.put_u64(self.when_ms);
@@ -108,6 +142,9 @@ impl Alarm {
         out.put_u8(self.queue.lane.code());
         let (kind, number) = match self.what {
             Wake::Page(first) => (0, first),
+            Wake::Scheduled(number) => (1, number),
+            Wake::Window => (2, 0),
+            Wake::Occurrence => (3, 0),
         };
         out.put_u8(kind);
         out.put_u64(number);
@@ -119,6 +156,9 @@ impl Alarm {
         let queue = read_queue(bytes)?;
         let what = match (bytes.try_get_u8().ok()?, bytes.try_get_u64().ok()?) {
             (0, first) => Wake::Page(first),
+            (1, number) => Wake::Scheduled(number),
+            (2, 0) => Wake::Window,
+            (3, 0) => Wake::Occurrence,
             _ => return None,
         };
         Some(Alarm { when_ms, queue, what })
@@ -138,15 +178,19 @@ const STORE: u8 = 0x01;
 const SHARD_STATE: u8 = 0x10;
 const ENTITY: u8 = 0x20;
 const RULE: u8 = 0x21;
+const SCHEDULE: u8 = 0x22;
 const QUEUE_STATE: u8 = 0x30;
 const PAGE: u8 = 0x40;
 const PAGE_STATE: u8 = 0x41;
+const SCHEDULED: u8 = 0x48;
 const LEASE: u8 = 0x50;
 const OUTCOMES: u8 = 0x60;
 const ALARM: u8 = 0x70;
-const SESSION: u8 = 0x80;
-const SESSION_MESSAGE: u8 = 0x81;
-const SESSION_STATE: u8 = 0x82;
+const GENERATION: u8 = 0x80;
+const SEEN_ID: u8 = 0x81;
+const SESSION: u8 = 0x88;
+const SESSION_MESSAGE: u8 = 0x89;
+const SESSION_STATE: u8 = 0x8a;
 
 impl Key {
     /// The key's bytes.
@@ -160,6 +204,10 @@ impl Key {
                 put_entity(&mut out, RULE, *shard, *entity);
                 out.put_slice(name.as_bytes());
             }
+            Key::Schedule(shard, entity, name) => {
+                put_entity(&mut out, SCHEDULE, *shard, *entity);
+                out.put_slice(name.as_bytes());
+            }
             Key::QueueState(shard, queue) => put_queue(&mut out, QUEUE_STATE, *shard, *queue),
             Key::Page(shard, queue, first) => {
                 put_queue(&mut out, PAGE, *shard, *queue);
@@ -168,6 +216,10 @@ impl Key {
             Key::PageState(shard, queue, first) => {
                 put_queue(&mut out, PAGE_STATE, *shard, *queue);
                 out.put_u64(*first);
+            }
+            Key::Scheduled(shard, queue, number) => {
+                put_queue(&mut out, SCHEDULED, *shard, *queue);
+                out.put_u64(*number);
             }
             Key::Lease(shard, lease) => {
                 put_shard(&mut out, LEASE, *shard);
@@ -181,6 +233,13 @@ impl Key {
             Key::Alarm(shard, alarm) => {
                 put_shard(&mut out, ALARM, *shard);
                 alarm.put(&mut out);
+            }
+            Key::Generation(shard, entity) => put_entity(&mut out, GENERATION, *shard, *entity),
+            Key::SeenId(shard, entity, generation, id) => {
+                out.reserve(id.len());
+                put_entity(&mut out, SEEN_ID, *shard, *entity);
+                out.put_u64(*generation);
+                out.put_slice(id.as_bytes());
             }
             Key::Session(shard, entity, id) => {
                 put_entity(&mut out, SESSION, *shard, *entity);
@@ -214,22 +273,21 @@ impl Key {
         let key = match kind {
             SHARD_STATE => Key::ShardState(shard),
             ENTITY => Key::Entity(shard, bytes.try_get_u64().ok()?),
-            RULE => {
-                let entity = bytes.try_get_u64().ok()?;
-                let name = String::from_utf8(std::mem::take(&mut bytes).to_vec()).ok()?;
-                Key::Rule(shard, entity, name)
-            }
+            RULE => Key::Rule(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
+            SCHEDULE => Key::Schedule(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
             QUEUE_STATE => Key::QueueState(shard, read_queue(&mut bytes)?),
             PAGE => Key::Page(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
+            SCHEDULED => Key::Scheduled(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
             OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
             ALARM => Key::Alarm(shard, Alarm::read(&mut bytes)?),
-            SESSION => {
-                let entity = bytes.try_get_u64().ok()?;
-                let id = String::from_utf8(std::mem::take(&mut bytes).to_vec()).ok()?;
-                Key::Session(shard, entity, id)
+            GENERATION => Key::Generation(shard, bytes.try_get_u64().ok()?),
+            SEEN_ID => {
+                let (entity, generation) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Key::SeenId(shard, entity, generation, read_text(&mut bytes)?)
             }
+            SESSION => Key::Session(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
             SESSION_MESSAGE => {
                 let (entity, session) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
                 Key::SessionMessage(shard, entity, session, bytes.try_get_u64().ok()?)
@@ -261,9 +319,25 @@ fn read_queue(bytes: &mut &[u8]) -> Option<QueueId> {
     Some(QueueId { entity, lane: Lane::from_code(bytes.try_get_u8().ok()?)? })
 }
 
+/// The text that a key ends with.
+fn read_text(bytes: &mut &[u8]) -> Option<String> {
+    String::from_utf8(std::mem::take(bytes).to_vec()).ok()
+}
+
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 7] =
-    [RULE, QUEUE_STATE, PAGE, PAGE_STATE, SESSION, SESSION_MESSAGE, SESSION_STATE];
+const ENTITY_CONTENT: [u8; 11] = [
+    RULE,
+    SCHEDULE,
+    QUEUE_STATE,
+    PAGE,
+    PAGE_STATE,
+    SCHEDULED,
+    GENERATION,
+    SEEN_ID,
+    SESSION,
+    SESSION_MESSAGE,
+    SESSION_STATE,
+];
 
 impl KeyRange {
     fn prefix(from: Vec<u8>) -> Self {
@@ -301,9 +375,37 @@ impl KeyRange {
         Self::of_shard(LEASE, shard)
     }
 
+    /// All schedules of a shard.
+    pub fn schedules(shard: u16) -> Self {
+        Self::of_shard(SCHEDULE, shard)
+    }
+
     /// All alarms of a shard.
     pub fn alarms(shard: u16) -> Self {
         Self::of_shard(ALARM, shard)
+    }
+
+    /// The alarms of a shard from one on.
+    pub fn alarms_from(shard: u16, first: Alarm) -> Self {
+        KeyRange { from: Key::Alarm(shard, first).encode(), ..Self::alarms(shard) }
+    }
+
+    /// The scheduled messages of a queue or topic from a number on.
+    pub fn scheduled(shard: u16, queue: QueueId, from: u64) -> Self {
+        let mut all = Vec::new();
+        put_queue(&mut all, SCHEDULED, shard, queue);
+        KeyRange { from: Key::Scheduled(shard, queue, from).encode(), ..Self::prefix(all) }
+    }
+
+    /// The current generations of ids of a shard.
+    pub fn generations(shard: u16) -> Self {
+        Self::of_shard(GENERATION, shard)
+    }
+
+    /// The ids that an entity has seen in the generations before `to`.
+    pub fn seen_ids(shard: u16, entity: u64, to: u64) -> Self {
+        let key = |generation| Key::SeenId(shard, entity, generation, String::new()).encode();
+        KeyRange { from: key(0), to: key(to) }
     }
 
     /// All sessions of a shard.
@@ -371,11 +473,17 @@ mod tests {
             any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Entity(shard, entity)),
             (any::<(u16, u64)>(), "[a-z$.]{1,50}")
                 .prop_map(|((shard, entity), name)| Key::Rule(shard, entity, name)),
+            (any::<(u16, u64)>(), "[a-z.]{1,50}")
+                .prop_map(|((shard, entity), name)| Key::Schedule(shard, entity, name)),
             (any::<u16>(), any_queue()).prop_map(|(shard, queue)| Key::QueueState(shard, queue)),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, when_ms), queue)| Key::Alarm(shard, Alarm::occurrence(when_ms, queue))),
             (any::<(u16, u64)>(), any_queue())
                 .prop_map(|((shard, first), queue)| Key::Page(shard, queue, first)),
             (any::<(u16, u64)>(), any_queue())
                 .prop_map(|((shard, first), queue)| Key::PageState(shard, queue, first)),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, number), queue)| Key::Scheduled(shard, queue, number)),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
             (any::<(u16, u64)>(), ".{1,50}")
@@ -389,6 +497,15 @@ mod tests {
                 shard,
                 Alarm::page(when_ms, queue, first)
             )),
+            (any::<(u16, u64, u64)>(), any_queue()).prop_map(|((shard, when_ms, number), queue)| Key::Alarm(
+                shard,
+                Alarm::scheduled(when_ms, queue, number)
+            )),
+            any::<(u16, u64, u64)>()
+                .prop_map(|(shard, when_ms, entity)| Key::Alarm(shard, Alarm::window(when_ms, entity))),
+            any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Generation(shard, entity)),
+            (any::<(u16, u64, u64)>(), ".{0,40}")
+                .prop_map(|((shard, entity, number), id)| Key::SeenId(shard, entity, number, id)),
         ]
     }
 

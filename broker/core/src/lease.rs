@@ -134,6 +134,8 @@ pub struct Place {
     pub deadline_ms: u64,
     /// Whether the lease still holds it.
     pub held: bool,
+    /// Whether the clock has given back its capacity units.
+    pub written_off: bool,
 }
 
 /// A lease in memory: one place for each message of the delivery, so that a token's place is found at once.
@@ -153,6 +155,10 @@ pub struct Lease {
     pub places: Vec<Place>,
     /// The receiver that got the delivery, while it is open.
     pub receiver: Option<ReceiverKey>,
+    /// When the delivery was made, on the monotonic clock; for a recovered lease, when it was recovered.
+    pub delivered_ms: u64,
+    /// From when on it counts as stuck, on the monotonic clock; 0 where nobody asks.
+    pub overdue_ms: u64,
     /// Messages still locked.
     pub live: u64,
     /// Under which deadline it stands in the shard's timers; never behind the true one when a turn is over.
@@ -174,6 +180,8 @@ impl Lease {
             longest_ms: row.longest_ms,
             places,
             receiver,
+            delivered_ms: now.mono_ms,
+            overdue_ms: 0,
             live: 0,
             timer_ms: 0,
             dirty: true,
@@ -250,6 +258,14 @@ impl Hold {
         let left_ms = until_ms.saturating_sub(now.wall_ms).min(longest_ms);
         let deadline_ms = now.mono_ms.saturating_add(left_ms);
         let indices = self.index..self.index.saturating_add(self.count);
-        indices.map(move |index| Place { page, index, attempts, until_ms, deadline_ms, held })
+        indices.map(move |index| Place {
+            page,
+            index,
+            attempts,
+            until_ms,
+            deadline_ms,
+            held,
+            written_off: false,
+        })
     }
 }

@@ -11,6 +11,12 @@ pub const LARGE_MESSAGE_BYTES: usize = 64 * 1024;
 pub const WINDOW_MESSAGES: usize = 8 * 1024;
 /// Bytes of messages that a queue's window stands for.
 pub const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// How many times as many messages the window of a queue holds that shares them out by keys.
+pub const KEYED_WINDOW: u64 = 4;
+/// Ready messages, or keys, that are looked at for one that can go, where the first one cannot.
+pub const LOOK_AHEAD: usize = 1024;
+/// Milliseconds after which it is not known any more how fast an idle receiver settles.
+pub const LATENCY_STALE_MS: u64 = 10_000;
 /// How much of a queue is kept message by message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -31,8 +37,15 @@ pub const RECEIVER_ROOM_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Milliseconds of waiting that are worth as much as one level of priority.
 pub const PRIORITY_AGING_MS: u64 = 60_000;
-/// Alarms that one tick answers; the rest follows in the next turn.
-pub const ALARMS_PER_TICK: usize = 64;
+/// Steps of work for which one tick answers alarms; the rest follows in the next turn. A scheduled message is a step.
+pub const ALARM_STEPS_PER_TICK: usize = 1_024;
+/// Steps that a look at a page, which may have as many messages as there are steps, counts as.
+pub const STEPS_OF_A_PAGE: usize = 16;
+/// Bytes of scheduled messages, with their copies, that one tick enqueues: the message that passes it is the last.
+pub const DUE_BYTES_PER_TICK: usize = 8 * 1024 * 1024;
+
+/// Entities that one tick looks at because nobody has used them; the rest follows in the next turn.
+pub const IDLE_PER_TICK: usize = 64;
 
 /// Index rows that giving out a session's messages reads in one go.
 pub const SESSION_SCAN: usize = 256;
@@ -41,6 +54,14 @@ pub const SESSION_WAITERS: usize = 10_000;
 
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
+/// Messages that one request about many of them looks at; it says where to go on.
+pub const EXAMINED_MESSAGES: u64 = 10_000;
+/// Bytes of pages that one such request reads; the page that passes them is the last.
+pub const EXAMINED_BYTES: u64 = 16 * 1024 * 1024;
+/// Leases of a shard of which it is remembered how their locks ended.
+pub const ENDED_LEASES: usize = 4_096;
+/// Runs of places, with an end each, that are remembered for all of these leases together.
+pub const ENDED_RUNS: usize = 65_536;
 /// Clients whose outcomes one shard remembers; beyond, the one unheard of for longest is forgotten.
 pub const CLIENTS: usize = 100_000;
 /// Milliseconds without a request after which a client's outcomes are forgotten.

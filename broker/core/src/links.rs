@@ -119,6 +119,10 @@ impl Shard {
             credit: 0,
             room: limits::RECEIVER_ROOM_BYTES as i64,
             outstanding,
+            weight: open.weight.max(1),
+            turn: 0,
+            latency_8ms: None,
+            served_ms: 0,
             draining: Vec::new(),
         };
         self.by_owner.insert(open.owner, key);
@@ -202,6 +206,7 @@ impl Shard {
     pub(crate) fn remove_receiver(&mut self, key: ReceiverKey) -> Option<Receiver> {
         let receiver = self.receivers.remove(&key)?;
         self.by_owner.remove(&receiver.owner);
+        self.use_entity(receiver.queue.entity);
         if let Some(queue) = self.queues.get_mut(&receiver.queue) {
             queue.receivers.retain(|other| *other != key);
             self.hungry.insert(receiver.queue);

@@ -1,10 +1,12 @@
 //! Locks: finding them, letting go of them, letting them run out.
 
-use crate::context::{Context, Damage};
+use crate::context::{Context, Damage, Now};
+use crate::ends::End;
 use crate::key::QueueId;
 use crate::limits;
 use crate::queue::Event;
 use crate::shard::Shard;
+use postrider_protocol::error::Refusal;
 use postrider_protocol::retry::LOCK_EXPIRED;
 use postrider_protocol::token::LockToken;
 
@@ -30,9 +32,17 @@ impl Shard {
         Some(Locked { lease: token.lease, place, queue: lease.queue, page: found.page, index: found.index })
     }
 
+    /// Why a token finds no lock: how it ended, if that is still known.
+    pub(crate) fn lock_lost(&self, token: LockToken, offset: u16) -> Refusal {
+        // A token of another shard is of no lease that is known here.
+        let lease = if token.shard == self.id { token.lease } else { 0 };
+        self.ends.lock_lost(lease, token.salt, usize::from(token.place) + usize::from(offset))
+    }
+
     /// Lets `event` happen to a locked message, which ends the lock.
-    pub(crate) fn end_lock(&mut self, locked: Locked, event: Event) {
+    pub(crate) fn end_lock(&mut self, cx: &Context<'_>, locked: Locked, event: Event, end: End) {
         self.touched.insert(locked.queue);
+        self.book_end(locked);
         let queue = self.queues.get_mut(&locked.queue);
         let after = queue.and_then(|queue| queue.settle(locked.page, locked.index, locked.lease, event));
         let after = after.expect("the lock was found before");
@@ -43,16 +53,22 @@ impl Shard {
             lease.dirty = true;
         }
         self.hungry.insert(locked.queue);
-        self.unlock(locked);
+        if let Some(lease) = self.leases.get(&locked.lease) {
+            self.ends.record(locked.lease, lease.salt, locked.place, end, cx.now.wall_ms);
+        }
+        self.unlock(locked, event != Event::Release);
     }
 
-    /// Books one lock less on the lease and its receiver.
-    fn unlock(&mut self, locked: Locked) {
+    /// Books one lock less on the lease and its receiver, and how long it took where the work was `done`.
+    fn unlock(&mut self, locked: Locked, done: bool) {
         let Some(lease) = self.leases.get_mut(&locked.lease) else { return };
         lease.let_go(locked.place);
         self.touched_leases.insert(locked.lease);
         if let Some(receiver) = lease.receiver.and_then(|key| self.receivers.get_mut(&key)) {
             receiver.outstanding -= 1;
+            if done {
+                receiver.settle_after(self.mono_ms.saturating_sub(lease.delivered_ms));
+            }
         }
         if self.leases.get(&locked.lease).is_some_and(|lease| lease.live == 0) {
             self.remove_lease(locked.lease);
@@ -75,10 +91,19 @@ impl Shard {
         self.timers.insert((lease.timer_ms, id));
     }
 
+    /// Remembers that what a lease still holds goes with its queue.
+    pub(crate) fn end_deleted(&mut self, now: Now, id: u64) {
+        let Some(lease) = self.leases.get(&id) else { return };
+        for (place, _) in lease.places.iter().enumerate().filter(|(_, place)| place.held) {
+            self.ends.record(id, lease.salt, place, End::Deleted, now.wall_ms);
+        }
+    }
+
     /// Forgets a lease, whatever it still holds.
     pub(crate) fn remove_lease(&mut self, id: u64) {
         let Some(lease) = self.leases.remove(&id) else { return };
         self.leases_by_owner.remove(&(lease.owner, id));
+        self.forget_held(id, &lease);
         self.timers.remove(&(lease.timer_ms, id));
         self.touched_leases.insert(id);
         if let Some(receiver) = lease.receiver.and_then(|key| self.receivers.get_mut(&key)) {
@@ -99,7 +124,7 @@ impl Shard {
     pub(crate) fn fail_lease(&mut self, cx: &Context<'_>, id: u64) -> Result<(), Damage> {
         let places = self.leases.get(&id).map_or(0, |lease| lease.places.len());
         for locked in (0..places).filter_map(|place| self.locked_at(id, place)).collect::<Vec<_>>() {
-            self.fail(cx, locked, Some(LOCK_EXPIRED), 0)?;
+            self.fail(cx, locked, End::RanOut, Some(LOCK_EXPIRED), 0)?;
         }
         Ok(())
     }
@@ -120,7 +145,7 @@ impl Shard {
             let due = self.leases.get(&id).map(|lease| lease.due(cx.now.mono_ms)).unwrap_or_default();
             expired += due.len();
             for locked in due.into_iter().filter_map(|place| self.locked_at(id, place)).collect::<Vec<_>>() {
-                self.fail(cx, locked, Some(LOCK_EXPIRED), 0)?;
+                self.fail(cx, locked, End::RanOut, Some(LOCK_EXPIRED), 0)?;
             }
             // What is left of the lease runs out later, so that this ends.
             self.retime(id);

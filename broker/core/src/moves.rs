@@ -1,8 +1,9 @@
 //! Moving messages between queues, and changing their properties on the way.
 
-use crate::context::{Context, Damage};
+use crate::context::{Context, Damage, Rows};
 use crate::key::{Key, QueueId};
 use crate::page::{Mark, Page};
+use crate::queue::number;
 use crate::shard::Shard;
 use bytes::{Bytes, BytesMut};
 use postrider_protocol::error::Refusal;
@@ -17,6 +18,13 @@ pub(crate) struct At {
     pub queue: QueueId,
     pub page: u64,
     pub index: u32,
+}
+
+impl At {
+    /// Its number.
+    pub fn sequence(self) -> u64 {
+        number(self.page) + u64::from(self.index)
+    }
 }
 
 /// Why a message goes to the dead letters.
@@ -36,8 +44,21 @@ impl Shard {
         failed: u32,
         cause: Cause<'_>,
     ) -> Result<(), Damage> {
-        let mut record = self.read_record(cx, at)?;
-        let source = self.catalog.get(at.queue.entity).map(|entity| entity.row.name.clone());
+        let record = self.read_record(cx, at)?;
+        self.append_dead_letter(cx, at.queue.entity, record, failed, cause);
+        Ok(())
+    }
+
+    /// Appends a record to the dead letters of an entity, with its `failed` deliveries; returns its number there.
+    pub(crate) fn append_dead_letter(
+        &mut self,
+        cx: &Context<'_>,
+        entity: u64,
+        mut record: Record,
+        failed: u32,
+        cause: Cause<'_>,
+    ) -> u64 {
+        let source = self.catalog.get(entity).map(|entity| entity.row.name.clone());
         record.dead_letter = Some(DeadLetterInfo {
             source: source.unwrap_or_default(),
             reason: cause.reason.to_owned(),
@@ -46,13 +67,13 @@ impl Shard {
         });
         // Dead letters do not expire.
         record.expires_at_ms = None;
-        let target = QueueId::dead_letter(at.queue.entity);
+        let target = QueueId::dead_letter(entity);
         let queue =
             self.queues.get_mut(&target).expect("an entity with queues has its dead letters from birth");
-        queue.append_record(cx.now, 0, Mark::default(), &record, failed);
+        let number = queue.append_record(cx.now, 0, Mark::default(), &record, failed);
         self.touched.insert(target);
         self.hungry.insert(target);
-        Ok(())
+        number
     }
 
     /// The message's time is up: counts it, and keeps it as a dead letter where the entity says so. Says whether it did;
@@ -101,7 +122,7 @@ impl Shard {
             Damage::new(format!("message {index} of page {page} of {queue:?} in shard {shard} is missing"))
         };
         if self.read.as_ref().is_none_or(|(at, _)| *at != (queue, page)) {
-            let bytes = cx.rows.get(&Key::Page(shard, queue, page))?.ok_or_else(missing)?;
+            let bytes = self.rows(cx).get(&Key::Page(shard, queue, page))?.ok_or_else(missing)?;
             self.read = Some(((queue, page), Page::open(bytes)?));
         }
         let record =
@@ -122,7 +143,7 @@ pub fn changed_record(record: Bytes, changes: Option<&Bytes>) -> Result<Record, 
     Ok(record)
 }
 
-fn decode(message: Bytes) -> Result<Message, Damage> {
+pub(crate) fn decode(message: Bytes) -> Result<Message, Damage> {
     Message::decode(message).map_err(|malformed| damaged("a message", &malformed))
 }
 

@@ -39,6 +39,14 @@ pub struct Mark {
     pub key: u32,
 }
 
+impl Mark {
+    /// Bytes of the record of a message as its sender laid it out.
+    pub fn record_bytes(self, message: &[u8]) -> u64 {
+        let expires = expires_at(self).map_or(0, |expires_ms| size_of_val(&expires_ms));
+        (Record::PLAIN_OVERHEAD + expires + message.len()) as u64
+    }
+}
+
 impl Default for Mark {
     fn default() -> Self {
         Mark { expires_ms: NEVER_MS, cost: 1, key: 0 }

@@ -3,7 +3,8 @@
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
 use crate::page::NEVER_MS;
-use crate::shard::{Shard, not_available};
+use crate::room::Needs;
+use crate::shard::Shard;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::EntityName;
@@ -24,10 +25,17 @@ impl Shard {
         };
         let check = |incoming: Incoming| self.check_incoming(entity, &incoming).map(|()| incoming);
         let about = |refusal: Refusal| refusal.about(name.as_str());
-        let checked: Vec<_> =
+        let mut checked: Vec<_> =
             messages.into_iter().map(|message| message.and_then(check).map_err(about)).collect();
         if atomic && let Some(refusal) = checked.iter().find_map(|message| message.as_ref().err()) {
             return Ok(Err(refusal.clone()));
+        }
+        if atomic {
+            let batch: Vec<_> = checked.into_iter().flatten().collect();
+            if let Err(refusal) = self.check_publish_all(cx, entity, &batch)? {
+                return Ok(Err(refusal));
+            }
+            checked = batch.into_iter().map(Ok).collect();
         }
         let mut results = Runs::new();
         for message in checked {
@@ -48,18 +56,37 @@ impl Shard {
                 Refusal::invalid("address", "is a subscription; send to its topic").about(name.as_str())
             );
         }
+        found.check_sending()?;
         Ok(entity)
     }
 
     /// Refuses what the entity does not take, whatever it holds at the moment.
-    fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
+    pub(crate) fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
         incoming.check_size(found.settings.max_message_bytes)?;
         if found.settings.requires_session && incoming.message.session_id.is_none() {
             let text = "is missing; the queue requires 1 to 128 characters (requires_session)";
             return Err(Refusal::invalid("session_id", text));
         }
-        check_available(&incoming.message)
+        self.check_cost(entity, &incoming.message)
+    }
+
+    /// Refuses a message that costs more than its queue, or a subscription that wants it, has units in all.
+    fn check_cost(&self, entity: u64, message: &Message) -> Result<(), Refusal> {
+        let Some(cost) = message.cost else { return Ok(()) };
+        let takers = match self.catalog.get(entity).map(|found| found.row.kind) {
+            Some(EntityKind::Topic) => self.subscriptions_for(entity, message),
+            _ => vec![entity],
+        };
+        let takers = takers.into_iter().filter_map(|taker| self.catalog.get(taker));
+        let small = takers.into_iter().find(|taker| u64::from(cost) > taker.settings.capacity_units);
+        small.map_or(Ok(()), |taker| {
+            let (name, units) = (&taker.row.name, taker.settings.capacity_units);
+            Err(Refusal::invalid(
+                "cost",
+                format!("is {cost}, but {name} has {units} units in all (capacity_units)"),
+            ))
+        })
     }
 
     /// Takes in a message that was checked.
@@ -69,42 +96,80 @@ impl Shard {
         entity: u64,
         incoming: &Incoming,
     ) -> Result<Published, Damage> {
-        Ok(Published::Accepted(self.route(cx, entity, incoming)))
+        let id = self.id_of(entity, &incoming.message);
+        if let Some(id) = &id
+            && let Some(first) = self.number_of(cx, entity, id)?
+        {
+            self.count_duplicate(entity);
+            return Ok(Published::Duplicate(first));
+        }
+        let due_ms = incoming.message.scheduled_enqueue_time_ms.unwrap_or(0);
+        let number = if due_ms > cx.now.wall_ms {
+            self.schedule(entity, due_ms, incoming)
+        } else {
+            if let Err(refusal) = self.check_publish(cx, entity, incoming) {
+                return Ok(Published::Refused(refusal));
+            }
+            self.route(cx, entity, incoming)?
+        };
+        if let Some(id) = id {
+            self.remember_id(cx.now, entity, id, number);
+        }
+        Ok(Published::Accepted(number))
     }
 
     /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.
-    fn route(&mut self, cx: &Context<'_>, entity: u64, incoming: &Incoming) -> u64 {
+    pub(crate) fn route(
+        &mut self,
+        cx: &Context<'_>,
+        entity: u64,
+        incoming: &Incoming,
+    ) -> Result<u64, Damage> {
         match self.catalog.get(entity).map(|found| found.row.kind) {
             Some(EntityKind::Topic) => self.fan_out(cx, entity, incoming),
             _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming),
         }
     }
 
-    fn enqueue(&mut self, cx: &Context<'_>, id: QueueId, topic_ttl_ms: u64, incoming: &Incoming) -> u64 {
+    /// Appends a message to a queue, or to its dead letters where it is full; returns its number there.
+    fn enqueue(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        topic_ttl_ms: u64,
+        incoming: &Incoming,
+    ) -> Result<u64, Damage> {
         if self.sessions.contains_key(&id) && incoming.message.session_id.is_none() {
-            return self.refuse_without_session(cx.now, id, incoming);
+            return Ok(self.refuse_without_session(cx, id, incoming));
         }
-        let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
-        self.touched.insert(id);
-        self.hungry.insert(id);
         let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
         let rank = settings.rank(incoming.message.priority);
+        if settings.is_limited() {
+            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) };
+            if let Err(full) = self.check_room(id, needs) {
+                return Ok(self.shut_out(cx, id, incoming, &full.message));
+            }
+            self.make_room(cx, id, needs)?;
+        }
+        self.touched.insert(id);
+        self.hungry.insert(id);
+        let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
         let sequence = queue.append(cx.now, rank, mark, &incoming.bytes);
         if let Some(session_id) = &incoming.message.session_id
             && self.sessions.contains_key(&id)
         {
             self.book_session(cx.now, id, session_id, sequence);
         }
-        sequence
+        Ok(sequence)
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
-    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> u64 {
+    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> Result<u64, Damage> {
         let wanted = self.subscriptions_for(topic, &incoming.message);
         let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
         for subscription in &wanted {
-            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming);
+            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming)?;
         }
         let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
         let sequence = entity.topic.next;
@@ -112,25 +177,17 @@ impl Shard {
         entity.topic.low = entity.topic.next;
         entity.topic.unmatched += u64::from(wanted.is_empty());
         self.touched_topics.insert(topic);
-        sequence
+        Ok(sequence)
     }
 
     fn subscriptions_for(&self, topic: u64, message: &Message) -> Vec<u64> {
         let subscriptions = self.catalog.get(topic).map_or(&[][..], |entity| &entity.subscriptions);
         let wants = |id: &&u64| {
-            self.catalog
-                .get(**id)
-                .is_some_and(|entity| entity.rules.values().any(|rule| rule.filter.matches(message)))
+            self.catalog.get(**id).is_some_and(|entity| {
+                entity.settings.may_send && entity.rules.values().any(|rule| rule.filter.matches(message))
+            })
         };
         subscriptions.iter().filter(wants).copied().collect()
-    }
-}
-
-/// Refuses what a message may ask for one day, but not of this version.
-fn check_available(message: &Message) -> Result<(), Refusal> {
-    match message.scheduled_enqueue_time_ms {
-        None => Ok(()),
-        Some(_) => Err(not_available("scheduled_enqueue_time_ms")),
     }
 }
 

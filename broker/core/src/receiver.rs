@@ -29,6 +29,14 @@ pub struct Receiver {
     pub room: i64,
     /// Messages it holds locks of.
     pub outstanding: u64,
+    /// Its share of the work, from 1, where the queue shares it by weight.
+    pub weight: u32,
+    /// When it is its turn, where the queue goes by turns.
+    pub turn: u64,
+    /// Milliseconds from delivery to settlement, times eight: a moving average over some eight messages.
+    pub latency_8ms: Option<u64>,
+    /// When it got something last, on the monotonic clock.
+    pub served_ms: u64,
     /// Who waits to hear that nothing more is ready.
     pub draining: Vec<Ticket>,
 }
@@ -52,14 +60,24 @@ impl Receiver {
         self.credit > 0 && self.room > 0
     }
 
+    /// Books what a delivery takes of its credit.
+    pub fn spend(&mut self, messages: u64) {
+        self.credit = self.credit.saturating_sub(messages as u32);
+    }
+
     /// Books a delivery.
     pub fn deliver(&mut self, messages: u64, bytes: u64) {
         self.delivered += messages;
-        self.credit = self.credit.saturating_sub(messages as u32);
         self.room -= bytes as i64;
         if self.mode == ReceiveMode::PeekLock {
             self.outstanding += messages;
         }
+    }
+
+    /// Books a settlement so long after its delivery.
+    pub fn settle_after(&mut self, latency_ms: u64) {
+        let before = self.latency_8ms.unwrap_or(latency_ms.saturating_mul(8));
+        self.latency_8ms = Some((before - before / 8).saturating_add(latency_ms));
     }
 
     /// Books bytes that the connection took.

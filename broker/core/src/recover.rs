@@ -3,12 +3,14 @@
 
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
-use crate::fact::{EntityRow, QueueRow, ShardRow};
+use crate::duplicates::Duplicates;
+use crate::ends::Ends;
+use crate::fact::{EntityRow, GenerationRow, QueueRow, ShardRow};
+use crate::idle::Idle;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
-use crate::page::NEVER_MS;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
 use crate::shard::{Shard, Turn};
@@ -16,6 +18,7 @@ use crate::staged::Staged;
 use bytes::Bytes;
 use postrider_protocol::name::Lane;
 use postrider_protocol::rule::Rule;
+use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{Read, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,11 +34,23 @@ impl Shard {
         if let Some(row) = rows.get(&Key::ShardState(id))? {
             shard.row = read_row("a shard's counters", row, ShardRow::read)?;
         }
+        shard.mono_ms = now.mono_ms;
         shard.load_entities(rows)?;
         shard.load_sessions(rows, now)?;
         shard.load_leases(rows, now)?;
         shard.recover_session_locks();
+        let entities: Vec<_> = shard.catalog.with_queues().collect();
+        entities.into_iter().for_each(|entity| shard.reshare(entity));
+        shard.hungry.clear();
         shard.load_alarms(rows)?;
+        shard.idle.seal(now.mono_ms);
+        each_row(rows, &KeyRange::generations(id), |key, value| {
+            if let Key::Generation(_, entity) = key {
+                let row = read_row("a generation of ids", value, GenerationRow::read)?;
+                shard.duplicates.load(entity, row);
+            }
+            Ok(())
+        })?;
         each_row(rows, &KeyRange::outcomes(id), |key, value| match key {
             Key::Outcomes(_, client, first) => shard.outcomes.load(client, first, value, now.mono_ms),
             _ => Ok(()),
@@ -59,7 +74,13 @@ impl Shard {
             sessions: BTreeMap::new(),
             session_timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
-            alarm_ms: NEVER_MS,
+            ends: Ends::default(),
+            next_alarm: None,
+            idle: Idle::default(),
+            duplicates: Duplicates::default(),
+            shares: BTreeMap::new(),
+            refills: BTreeSet::new(),
+            mono_ms: 0,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
             touched_topics: BTreeSet::new(),
@@ -74,6 +95,7 @@ impl Shard {
         each_row(rows, &KeyRange::entities(self.id), |key, value| {
             if let Key::Entity(_, entity) = key {
                 self.catalog.insert(entity, Entity::new(read_row("an entity", value, EntityRow::read)?));
+                self.watch_idle(entity);
             }
             Ok(())
         })?;
@@ -83,6 +105,15 @@ impl Shard {
                 let owner =
                     self.catalog.get_mut(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
                 owner.rules.insert(name, rule);
+            }
+            Ok(())
+        })?;
+        each_row(rows, &KeyRange::schedules(self.id), |key, value| {
+            if let Key::Schedule(_, entity, name) = key {
+                let info = read_row("a schedule", value, ScheduleInfo::read)?;
+                let owner = self.catalog.get_mut(entity);
+                let owner = owner.ok_or_else(|| Damage::new("a schedule has no queue or topic"))?;
+                owner.schedules.insert(name, info);
             }
             Ok(())
         })?;
@@ -183,6 +214,9 @@ impl Shard {
             }
         }
         self.check_leases()?;
+        self.check_idle()?;
+        self.check_duplicates()?;
+        self.check_shares()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }
@@ -220,7 +254,11 @@ fn each_row(
     })
 }
 
-fn read_row<T>(what: &str, value: Bytes, read: impl Fn(&mut Reader) -> Read<T>) -> Result<T, Damage> {
+pub(crate) fn read_row<T>(
+    what: &str,
+    value: Bytes,
+    read: impl Fn(&mut Reader) -> Read<T>,
+) -> Result<T, Damage> {
     let mut reader = Reader::new(value);
     let whole = read(&mut reader).and_then(|row| reader.finish().map(|()| row));
     whole.map_err(|malformed| Damage::new(format!("{what}: {malformed}")))

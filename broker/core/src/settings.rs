@@ -1,6 +1,7 @@
 //! What an entity's options come to: read once when they change, looked at with every message.
 
 use crate::context::Now;
+use crate::keys;
 use crate::page::{Mark, NEVER_MS};
 use postrider_protocol::limits;
 use postrider_protocol::message::Message;
@@ -101,11 +102,49 @@ impl Settings {
         }
     }
 
+    /// Whether there is a limit to what it may hold.
+    pub fn is_limited(&self) -> bool {
+        self.max_messages != u64::MAX || self.max_bytes != u64::MAX
+    }
+
     /// What deciding looks at in a message that comes now, where its topic lets it live for so long.
     pub fn mark(&self, now: Now, message: &Message, topic_ttl_ms: u64) -> Mark {
         let own_ms = message.time_to_live_ms.unwrap_or(NEVER_MS);
         let ttl_ms = own_ms.min(self.default_ttl_ms).min(topic_ttl_ms);
-        Mark { expires_ms: now.wall_ms.saturating_add(ttl_ms), cost: message.cost.unwrap_or(1), key: 0 }
+        Mark {
+            expires_ms: now.wall_ms.saturating_add(ttl_ms),
+            cost: message.cost.unwrap_or(1),
+            key: self.key(message),
+        }
+    }
+
+    /// The key that a message shares with others: a hash of its fair property, or of what says where it belongs; 0 where
+    /// it has none or nobody asks. Never 0 otherwise.
+    fn key(&self, message: &Message) -> u32 {
+        if let Some(name) = &self.fair_key {
+            let found = message.properties.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+            return found.map_or(0, |(_, value)| keys::of(&value.to_string()));
+        }
+        if self.balance != Balance::KeyHash {
+            return 0;
+        }
+        let named = message.partition_key.as_deref().or(message.session_id.as_deref());
+        match (named, &message.message_id) {
+            (Some(key), _) => keys::of(key),
+            (None, Some(id)) => keys::of(&id.to_string()),
+            (None, None) => 0,
+        }
+    }
+
+    /// Whether ready messages are kept by their keys.
+    pub fn is_keyed(&self) -> bool {
+        !self.requires_session && (self.fair_key.is_some() || self.balance == Balance::KeyHash)
+    }
+
+    /// Whether messages are given out in runs, to those who hold least, or by sessions, which nobody shares.
+    pub fn shares_plainly(&self) -> bool {
+        let plain = self.balance == Balance::LeastOutstanding && !self.is_keyed();
+        self.requires_session || (plain && self.capacity_units == u64::MAX)
     }
 
     /// The rank of the strand for a message of this priority: 1, the lowest, where it has none, and at most the highest

@@ -1,11 +1,12 @@
 //! Settling locked messages.
 
 use crate::context::{Context, Damage};
+use crate::ends::End;
 use crate::locks::Locked;
 use crate::moves::{At, Cause};
 use crate::page::NEVER_MS;
 use crate::queue::{Event, Slot};
-use crate::shard::{Shard, lock_lost};
+use crate::shard::Shard;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{LOCK_DURATION_MS, REASON_BYTES};
 use postrider_protocol::name::Lane;
@@ -43,7 +44,7 @@ impl Shard {
         what: &Settlement,
     ) -> Result<Settled, Damage> {
         let Some(locked) = self.find_lock(token, offset) else {
-            return Ok(Settled::Refused(lock_lost()));
+            return Ok(Settled::Refused(self.lock_lost(token, offset)));
         };
         if let Some(changes) = changes_of(what)
             && let Err(refusal) = self.change_properties(cx, locked.at(), changes)?
@@ -51,10 +52,10 @@ impl Shard {
             return Ok(Settled::Refused(refusal));
         }
         match what {
-            Settlement::Complete => self.end_lock(locked, Event::Complete),
+            Settlement::Complete => self.end_lock(cx, locked, Event::Complete, End::Completed),
             Settlement::Release => self.release(cx, locked)?,
             Settlement::Abandon { delay_ms, properties } => {
-                self.fail(cx, locked, reason_of(properties), *delay_ms)?;
+                self.fail(cx, locked, End::Abandoned, reason_of(properties), *delay_ms)?;
             }
             Settlement::Defer { .. } => self.defer(cx, locked)?,
             Settlement::DeadLetter { .. } if locked.queue.lane == Lane::DeadLetter => {
@@ -81,7 +82,7 @@ impl Shard {
         if self.has_expired(cx, locked) {
             return self.expire_locked(cx, locked);
         }
-        self.end_lock(locked, Event::Release);
+        self.end_lock(cx, locked, Event::Release, End::Released);
         Ok(())
     }
 
@@ -90,7 +91,7 @@ impl Shard {
         if self.has_expired(cx, locked) {
             return self.expire_locked(cx, locked);
         }
-        self.end_lock(locked, Event::Defer);
+        self.end_lock(cx, locked, Event::Defer, End::Deferred);
         Ok(())
     }
 
@@ -100,6 +101,7 @@ impl Shard {
         &mut self,
         cx: &Context<'_>,
         locked: Locked,
+        end: End,
         reason: Option<&str>,
         delay_ms: u64,
     ) -> Result<(), Damage> {
@@ -115,7 +117,8 @@ impl Shard {
                 return self.dead_letter_locked(cx, locked, failed, "MaxDeliveryCountExceeded", &description);
             }
         }
-        let retry = entity.settings.retry.after(failed, reason, cx.entropy ^ u64::from(failed));
+        let bits = u64::from(cx.salt(locked.page + u64::from(locked.index)));
+        let retry = entity.settings.retry.after(failed, reason, bits);
         let delay_ms = match retry {
             _ if delay_ms > 0 => delay_ms,
             Retry::DelayMs(delay_ms) if locked.queue.lane == Lane::Main => delay_ms,
@@ -127,7 +130,7 @@ impl Shard {
             Retry::DelayMs(_) | Retry::DeadLetter => 0,
         };
         let until_ms = if delay_ms == 0 { 0 } else { cx.now.wall_ms.saturating_add(delay_ms) };
-        self.end_lock(locked, Event::Fail { until_ms });
+        self.end_lock(cx, locked, Event::Fail { until_ms }, end);
         Ok(())
     }
 
@@ -147,9 +150,9 @@ impl Shard {
     fn expire_locked(&mut self, cx: &Context<'_>, locked: Locked) -> Result<(), Damage> {
         let failed = self.failed(locked);
         if self.keep_expired(cx, locked.at(), failed)? {
-            self.end_lock(locked, Event::Move);
+            self.end_lock(cx, locked, Event::Move, End::Expired);
         } else {
-            self.end_lock(locked, Event::Complete);
+            self.end_lock(cx, locked, Event::Complete, End::Expired);
         }
         Ok(())
     }
@@ -163,7 +166,7 @@ impl Shard {
         description: &str,
     ) -> Result<(), Damage> {
         self.copy_to_dead_letters(cx, locked.at(), failed, Cause { reason, description })?;
-        self.end_lock(locked, Event::Move);
+        self.end_lock(cx, locked, Event::Move, End::DeadLettered);
         Ok(())
     }
 }

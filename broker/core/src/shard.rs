@@ -7,19 +7,23 @@ use crate::apply;
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
+use crate::duplicates::Duplicates;
 use crate::effect::Effect;
+use crate::ends::Ends;
 use crate::fact::{Fact, ShardRow};
-use crate::key::QueueId;
+use crate::idle::Idle;
+use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
-use crate::page::{NEVER_MS, Page};
+use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::sessions::{Sessions, Timer};
+use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
-use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::error::Refusal;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
@@ -65,8 +69,19 @@ pub struct Shard {
     /// When a session's lock runs out, or somebody has waited long enough for one.
     pub(crate) session_timers: BTreeSet<(u64, QueueId, Timer)>,
     pub(crate) outcomes: Outcomes,
-    /// When the next alarm is due, UTC milliseconds.
-    pub(crate) alarm_ms: u64,
+    /// How locks ended, lately.
+    pub(crate) ends: Ends,
+    /// The first alarm that is set: no row of one is in front of it.
+    pub(crate) next_alarm: Option<Alarm>,
+    pub(crate) idle: Idle,
+    /// The ids that entities have seen lately.
+    pub(crate) duplicates: Duplicates,
+    /// How the messages of a queue are shared, where that is not the plain way.
+    pub(crate) shares: BTreeMap<QueueId, Share>,
+    /// When the clock gives units back, on the monotonic clock.
+    pub(crate) refills: BTreeSet<(u64, QueueId)>,
+    /// The moment of the turn, on the monotonic clock.
+    pub(crate) mono_ms: u64,
     /// Queues where somebody may get something at the end of this turn.
     pub(crate) hungry: BTreeSet<QueueId>,
     /// Queues, topics and leases that this turn changed.
@@ -83,6 +98,7 @@ pub struct Shard {
 impl Shard {
     /// Carries out one command.
     pub fn decide(&mut self, cx: &Context<'_>, command: Command) -> Result<(), Damage> {
+        self.mono_ms = cx.now.mono_ms;
         match command {
             Command::OpenSender { ticket, entity } => self.open_sender(ticket, &entity),
             Command::OpenReceiver(open) => self.open_receiver(cx, &open)?,
@@ -130,17 +146,20 @@ impl Shard {
         change: Change,
     ) -> Result<Result<Reply, Refusal>, Damage> {
         let receiver = |handle| ReceiverKey { connection: ticket.connection, handle };
+        self.note_use(&change);
         Ok(match change {
             Change::Publish { entity, atomic, messages } => self.publish(cx, &entity, atomic, messages)?,
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
-            Change::Delete { name } => self.delete(&name),
+            Change::Delete { name } => self.delete(cx.now, &name),
             Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
             Change::Scheduled { entity, action, sequences } => {
                 self.scheduled(cx, &entity, action, &sequences)?
             }
+            Change::PutSchedule { entity, schedule } => self.put_schedule(cx, &entity, schedule),
+            Change::DeleteSchedule { entity, schedule } => self.delete_schedule(&entity, &schedule),
             Change::ReceiveDeferred { handle, sequences } => {
                 self.receive_deferred(cx, receiver(handle), &sequences)?
             }
@@ -154,19 +173,25 @@ impl Shard {
 
     /// Lets time act: runs what is due, so much of it as one turn should.
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
+        self.mono_ms = cx.now.mono_ms;
         self.outcomes.tick(cx.now.mono_ms);
         self.expire_sessions(cx)?;
         self.expire_locks(cx)?;
-        self.ring_alarms(cx)
+        self.refill();
+        self.ring_alarms(cx)?;
+        self.delete_idle(cx);
+        Ok(())
     }
 
     /// When [`Shard::tick`] has something to do, on the monotonic clock, as far as can be said at `now`.
     pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
         let lock = self.timers.first().map(|(deadline, _)| *deadline);
-        let alarm = (self.alarm_ms != NEVER_MS)
-            .then(|| now.mono_ms.saturating_add(self.alarm_ms.saturating_sub(now.wall_ms)));
+        let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
+        let alarm = self.next_alarm.map(until);
+        let refill = self.refills.first().map(|(moment, _)| *moment);
         let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
-        lock.into_iter().chain(session).chain(alarm).chain(self.outcomes.next_deadline_ms()).min()
+        let others = [alarm, refill, session, self.idle.next_deadline_ms(), self.outcomes.next_deadline_ms()];
+        lock.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
@@ -190,10 +215,12 @@ impl Shard {
             }
         }
         self.seal_leases(&mut turn.facts);
+        self.duplicates.seal(cx.now, &mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
+        self.idle.seal(cx.now.mono_ms);
         self.read = None;
         self.staged.clear();
-        self.alarm_ms = turn.facts.iter().filter_map(alarm_ms).fold(self.alarm_ms, u64::min);
+        self.next_alarm = turn.facts.iter().filter_map(alarm_of).chain(self.next_alarm).min();
         if !turn.facts.is_empty() {
             self.row.position += 1;
             turn.facts.push(Fact::ShardState(self.row));
@@ -228,7 +255,11 @@ impl Shard {
     pub(crate) fn insert_lease(&mut self, id: u64, lease: Lease) {
         self.leases_by_owner.insert((lease.owner, id));
         self.timers.insert((lease.timer_ms, id));
+        let queue = lease.queue;
         self.leases.insert(id, lease);
+        if self.shares.contains_key(&queue) {
+            self.book_lease(queue, id);
+        }
     }
 
     pub(crate) fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>) {
@@ -281,9 +312,12 @@ impl Shard {
             counters: Counters {
                 active: count(main, Queue::active),
                 locked: count(main, Queue::locked),
+                scheduled: entity.topic.scheduled + count(main, |queue| queue.row().scheduled),
                 deferred: count(main, |queue| queue.row().deferred),
                 delayed: count(main, |queue| queue.row().delayed),
                 expired: count(main, |queue| queue.row().expired),
+                duplicates: entity.topic.duplicates + count(main, |queue| queue.row().duplicates),
+                dropped: count(main, |queue| queue.row().dropped),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
                 sessions: self.sessions.get(&QueueId::main(id)).map_or(0, |it| it.all.len() as u64),
@@ -317,22 +351,11 @@ impl Shard {
     }
 }
 
-fn alarm_ms(fact: &Fact) -> Option<u64> {
+/// The alarm that a fact sets.
+fn alarm_of(fact: &Fact) -> Option<Alarm> {
     match fact {
-        Fact::AlarmSet(alarm) => Some(alarm.when_ms),
+        Fact::AlarmSet(alarm) => Some(*alarm),
+        Fact::Scheduled(queue, number, row) => Some(Alarm::scheduled(row.due_ms, *queue, *number)),
         _ => None,
     }
-}
-
-/// The refusal of a request that needs what this version does not have yet.
-pub(crate) fn not_available(field: &str) -> Refusal {
-    Refusal::invalid(field, "is not available in this version; leave it out")
-}
-
-/// The refusal of a settlement whose lock is not there.
-pub(crate) fn lock_lost() -> Refusal {
-    Refusal::new(
-        ErrorCode::LockLost,
-        "the lock was settled already, ran out, or never was; the message may be delivered again",
-    )
 }

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use postrider_core::apply::{self, Write};
 use postrider_core::command::Owner;
-use postrider_core::fact::{self, EntityRow, Fact, QueueRow, SessionRow, ShardRow};
+use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRow};
+use postrider_core::fact::{ScheduledRow, SessionRow, ShardRow};
 use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
@@ -14,6 +15,7 @@ use postrider_core::page::{Mark, PageBuilder, PageState};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, Options};
 use postrider_protocol::rule::{Filter, Rule};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -51,7 +53,21 @@ fn examples() -> Vec<(&'static str, Fact)> {
         duration_ms: 30_000,
         ..SessionRow::default()
     };
+    let ids = IdsRow {
+        generation: 5,
+        when_ms: 1_700_000_000_000,
+        ids: vec![("a".to_owned(), 3), ("b".to_owned(), 4)],
+    };
     let recorded = Recorded { sequence: 9, opcode: 0x84, fields: Bytes::from_static(b"\x01") };
+    let schedule = Schedule {
+        name: "Nightly".to_owned(),
+        cron: "0 3 * * *".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body"),
+    };
+    let schedule = ScheduleInfo { schedule, next_ms: 1_700_000_060_000 };
+    let scheduled =
+        ScheduledRow { due_ms: 1_700_000_060_000, message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body") };
     vec![
         ("EntityPut", Fact::EntityPut(7, entity)),
         ("EntityGone", Fact::EntityGone(7)),
@@ -70,6 +86,9 @@ fn examples() -> Vec<(&'static str, Fact)> {
                     deferred: 2,
                     delayed: 1,
                     expired: 6,
+                    scheduled: 4,
+                    duplicates: 4,
+                    dropped: 8,
                 },
             ),
         ),
@@ -83,6 +102,13 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("OutcomesGone", Fact::OutcomesGone(0xabcd, 9)),
         ("AlarmSet", Fact::AlarmSet(Alarm::page(1_700_000_060_000, main, 1))),
         ("AlarmGone", Fact::AlarmGone(Alarm::page(1_700_000_060_000, main, 1))),
+        ("Scheduled", Fact::Scheduled(main, 4, scheduled)),
+        ("ScheduledGone", Fact::ScheduledGone(main, 4, 1_700_000_060_000)),
+        ("Generation", Fact::Generation(7, GenerationRow { number: 5, begun_ms: 1_700_000_000_000 })),
+        ("IdsSeen", Fact::IdsSeen(7, ids)),
+        ("IdsGone", Fact::IdsGone(7)),
+        ("SchedulePut", Fact::SchedulePut(7, schedule)),
+        ("ScheduleGone", Fact::ScheduleGone(7, "Nightly".to_owned())),
         ("SessionPut", Fact::SessionPut(7, "a".to_owned(), session)),
         ("SessionGone", Fact::SessionGone(7, "a".to_owned())),
         ("SessionMessage", Fact::SessionMessage(7, 2, 5, 4, 1_700_000_000_000)),
@@ -186,10 +212,23 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         name,
         filter: value.map_or(Filter::True, |value| Filter::properties([("n", value)])),
     });
-    let row =
-        any::<[u64; 8]>().prop_map(|[next, low, active, bytes, unmatched, deferred, delayed, expired]| {
-            QueueRow { next, low, active, bytes, unmatched, deferred, delayed, expired }
-        });
+    let row = any::<[u64; 11]>().prop_map(
+        |[next, low, active, bytes, unmatched, deferred, delayed, expired, scheduled, a, b]| QueueRow {
+            next,
+            low,
+            active,
+            bytes,
+            unmatched,
+            deferred,
+            delayed,
+            expired,
+            scheduled,
+            duplicates: a,
+            dropped: b,
+        },
+    );
+    let ids = (any::<(u64, u64)>(), vec((".{0,9}", any::<u64>()), 1..4))
+        .prop_map(|((generation, when_ms), ids)| IdsRow { generation, when_ms, ids });
     let alarm =
         || (queue(), any::<(u64, u64)>()).prop_map(|(queue, (when, first))| Alarm::page(when, queue, first));
     prop_oneof![
@@ -211,6 +250,25 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<(u128, u64)>().prop_map(|(client, first)| Fact::OutcomesGone(client, first)),
         alarm().prop_map(Fact::AlarmSet),
         alarm().prop_map(Fact::AlarmGone),
+        (any::<(u64, u64)>(), ".{0,20}", some_bytes()).prop_map(|((entity, next_ms), name, message)| {
+            let (cron, zone) = ("@daily".to_owned(), "UTC".to_owned());
+            Fact::SchedulePut(
+                entity,
+                ScheduleInfo { schedule: Schedule { name, cron, zone, message }, next_ms },
+            )
+        }),
+        (any::<u64>(), ".{0,20}").prop_map(|(entity, name)| Fact::ScheduleGone(entity, name)),
+        (queue(), any::<(u64, u64)>(), some_bytes()).prop_map(|(queue, (number, due_ms), message)| {
+            Fact::Scheduled(queue, number, ScheduledRow { due_ms, message })
+        }),
+        (queue(), any::<(u64, u64)>())
+            .prop_map(|(queue, (number, due_ms))| Fact::ScheduledGone(queue, number, due_ms)),
+        any::<[u64; 3]>().prop_map(|[entity, number, begun_ms]| Fact::Generation(
+            entity,
+            GenerationRow { number, begun_ms }
+        )),
+        (any::<u64>(), ids).prop_map(|(entity, row)| Fact::IdsSeen(entity, row)),
+        any::<u64>().prop_map(Fact::IdsGone),
         any::<[u64; 3]>().prop_map(|[position, last_lease, last_entity]| {
             Fact::ShardState(ShardRow { position, last_lease, last_entity })
         }),

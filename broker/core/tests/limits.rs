@@ -13,7 +13,7 @@ use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::reply::{Reply, Settled};
 use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
-use support::world::{World, incoming};
+use support::world::{World, body, incoming};
 
 const CLIENT: u128 = 7;
 
@@ -146,5 +146,61 @@ fn long_runs_over_many_small_pages_are_settled() {
     }
     let released = once(&mut world, 6_000, 6_000, all(Settlement::Release));
     assert_eq!(released, Reply::Settled(vec![(DELIVERY_MESSAGES as u32, Settled::Done)]));
+    world.finish();
+}
+
+fn schedule(count: usize, bytes: usize, due_ms: u64) -> Change {
+    let message = Message { scheduled_enqueue_time_ms: Some(due_ms), ..Message::new(body(bytes)) };
+    Change::Publish { entity: name(), atomic: false, messages: vec![Ok(incoming(&message)); count] }
+}
+
+/// Messages that were enqueued, after each turn in which something was due.
+fn enqueued_by_turns(world: &mut World) -> Vec<u64> {
+    let mut enqueued = Vec::new();
+    while world.shards[0].next_deadline_ms(world.now).is_some_and(|at| at <= world.now.mono_ms) {
+        world.turn(0, Vec::new());
+        enqueued.push(world.shards[0].info(&name()).unwrap().counters.active);
+    }
+    enqueued
+}
+
+#[test]
+fn one_turn_enqueues_so_much_of_what_is_due_and_the_next_ones_the_rest() {
+    let mut world = world();
+    let due_ms = world.now.wall_ms + 10_000;
+    let steps = limits::ALARM_STEPS_PER_TICK as u64;
+    once(&mut world, 2, 0, schedule(2 * limits::ALARM_STEPS_PER_TICK, 1, due_ms));
+    once(&mut world, 3, 0, schedule(7, 1, due_ms));
+    world.advance(10_000);
+    assert_eq!(enqueued_by_turns(&mut world), [steps, 2 * steps, 2 * steps + 7]);
+    world.finish();
+}
+
+#[test]
+fn one_turn_enqueues_so_many_bytes_of_what_is_due() {
+    let mut world = world();
+    let due_ms = world.now.wall_ms + 10_000;
+    once(&mut world, 2, 0, schedule(5, limits::DUE_BYTES_PER_TICK / 10 - 100, due_ms));
+    world.advance(5_000);
+    once(&mut world, 3, 0, schedule(8, limits::DUE_BYTES_PER_TICK / 10 - 100, due_ms));
+    world.reload(0);
+    world.advance(5_000);
+    assert_eq!(enqueued_by_turns(&mut world), [11, 13]);
+    world.finish();
+}
+
+/// What is scheduled is in the store: in memory it is a count.
+#[test]
+fn many_scheduled_messages_take_the_memory_of_one() {
+    let mut world = world();
+    let due_ms = world.now.wall_ms + 10_000;
+    let held = |world: &World| format!("{:?}", world.shards[0]).len();
+    once(&mut world, 2, 0, schedule(1, 1, due_ms));
+    let one = held(&world);
+    for sequence in 3..10 {
+        once(&mut world, sequence, sequence, schedule(4_096, 1, due_ms));
+    }
+    assert_eq!(world.shards[0].info(&name()).unwrap().counters.scheduled, 7 * 4_096 + 1);
+    assert!(held(&world) < one + 100, "{} bytes instead of {one}", held(&world));
     world.finish();
 }

@@ -82,8 +82,10 @@ fn row(info: &EntityInfo) -> Row {
     let columns = columns(info.kind);
     let row = named(info).data("kind", info.kind.name());
     let counters = info.counters.list();
-    let row = counters.iter().fold(row, |row, (name, value)| {
-        if columns.contains(name) { row.column(name, *value) } else { row.data(name, *value) }
+    let row = counters.iter().fold(row, |row, (name, value)| match name {
+        name if columns.contains(name) => row.column(name, *value),
+        name if details(info.kind).contains(name) => row.detail(name, *value),
+        name => row.data(name, *value),
     });
     let row = ruled(row, info).detail("created", rfc3339_ms(info.created_ms));
     info.options.iter().fold(row, |row, (spec, value)| row.detail(spec.name, option_value(value)))
@@ -95,6 +97,16 @@ fn columns(kind: EntityKind) -> &'static [&'static str] {
         EntityKind::Topic => &["subscriptions", "last_sequence", "unmatched"],
         EntityKind::Queue | EntityKind::Subscription => {
             &["active", "locked", "dead_letters", "bytes", "receivers", "last_sequence"]
+        }
+    }
+}
+
+/// The counters that are shown where an entity is shown by itself.
+fn details(kind: EntityKind) -> &'static [&'static str] {
+    match kind {
+        EntityKind::Topic => &["duplicates"],
+        EntityKind::Queue | EntityKind::Subscription => {
+            &["scheduled", "deferred", "delayed", "expired", "duplicates", "dropped", "sessions"]
         }
     }
 }
@@ -127,6 +139,7 @@ fn option_value(value: &OptionValue) -> Value {
         OptionValue::Number(number) => json!(number),
         OptionValue::Flag(flag) => json!(flag),
         OptionValue::Text(text) => json!(text),
+        OptionValue::Unset => Value::Null,
     }
 }
 

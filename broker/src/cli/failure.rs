@@ -48,6 +48,16 @@ impl Failure {
         Failure { text: format!("line {line}: {}", self.text), ..self }
     }
 
+    /// The same about a message, by its number.
+    pub fn about_message(self, number: u64) -> Self {
+        Failure { text: format!("message {number}: {}", self.text), ..self }
+    }
+
+    /// The first of several.
+    pub fn and_more(self, more: usize) -> Self {
+        Failure { text: format!("{}; and {more} more failed", self.text), ..self }
+    }
+
     /// A failure of the file or stream `name`.
     pub fn file(name: &str, error: &io::Error) -> Self {
         Failure::usage(format!("{name}: {error}"))

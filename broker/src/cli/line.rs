@@ -38,6 +38,11 @@ struct Line {
     enqueued_time: IgnoredAny,
     enqueued_sequence: IgnoredAny,
     locked_until: IgnoredAny,
+    epoch: IgnoredAny,
+    until: IgnoredAny,
+    expires_at: IgnoredAny,
+    redrive_count: IgnoredAny,
+    dead_letter_time: IgnoredAny,
     dead_letter_reason: IgnoredAny,
     dead_letter_description: IgnoredAny,
     dead_letter_source: IgnoredAny,
@@ -65,7 +70,11 @@ impl Line {
         let mut message = Message {
             message_id: self.message_id.map(|id| value::id_from_json(&id)).transpose()?,
             correlation_id: self.correlation_id.map(|id| value::id_from_json(&id)).transpose()?,
-            scheduled_enqueue_time_ms: self.scheduled_enqueue_time.as_deref().map(time).transpose()?,
+            scheduled_enqueue_time_ms: self
+                .scheduled_enqueue_time
+                .as_deref()
+                .map(parse::time_ms)
+                .transpose()?,
             properties: self.properties.into_iter().map(property).collect::<Result<_, _>>()?,
             subject: self.subject,
             to: self.to,
@@ -93,11 +102,6 @@ fn set_body(message: &mut Message, raw: &RawValue) -> Result<(), String> {
     message.body = body;
     message.content_type = message.content_type.take().or(implied.map(str::to_owned));
     Ok(())
-}
-
-fn time(text: &str) -> Result<u64, String> {
-    let milliseconds = parse::timestamp(text).and_then(|ms| u64::try_from(ms).ok());
-    milliseconds.ok_or_else(|| format!("{text:?} is not a time such as 2026-01-31T12:00:00Z"))
 }
 
 fn property((name, json): (String, Json)) -> Result<(String, Value), String> {

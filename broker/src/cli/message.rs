@@ -16,6 +16,9 @@ struct Envelope<'a> {
     delivery_count: u32,
     enqueued_time: SystemTime,
     locked_until: Option<SystemTime>,
+    until: Option<SystemTime>,
+    expires_at: Option<SystemTime>,
+    redrive_count: u32,
     dead_letter: Option<&'a DeadLetterInfo>,
 }
 
@@ -27,9 +30,13 @@ pub fn delivered(delivery: &Delivery) -> Row {
         delivery_count: delivery.delivery_count(),
         enqueued_time: delivery.enqueued_time(),
         locked_until: Some(delivery.locked_until()),
+        until: None,
+        expires_at: delivery.expires_at(),
+        redrive_count: delivery.redrive_count(),
         dead_letter: delivery.dead_letter(),
     };
-    row(&envelope, delivery.message()).data("enqueued_sequence", delivery.enqueued_sequence())
+    let row = row(&envelope, delivery.message()).data("enqueued_sequence", delivery.enqueued_sequence());
+    row.data("epoch", delivery.epoch())
 }
 
 /// A message that was looked at.
@@ -40,6 +47,9 @@ pub fn peeked(peeked: &PeekedMessage) -> Row {
         delivery_count: peeked.attempts,
         enqueued_time: peeked.enqueued_time,
         locked_until: None,
+        until: peeked.until,
+        expires_at: peeked.expires_at,
+        redrive_count: peeked.redrive_count,
         dead_letter: peeked.dead_letter.as_ref(),
     };
     row(&envelope, &peeked.message)
@@ -48,7 +58,7 @@ pub fn peeked(peeked: &PeekedMessage) -> Row {
 fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     let row = Row::new().column("sequence", envelope.sequence);
     let row = match envelope.state {
-        Some(state) => row.column("state", if state == PeekState::Ready { "ready" } else { "locked" }),
+        Some(state) => row.column("state", state.name()),
         None => row,
     };
     let row = row.column("delivery_count", envelope.delivery_count);
@@ -58,10 +68,14 @@ fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     let row = row.column("body", body_to_json(&message.body, message.content_type.as_deref()));
     let set = fields(message).into_iter().filter(|(_, value)| !value.is_null());
     let row = set.fold(row, |row, (name, value)| row.data(name, value));
-    match envelope.locked_until {
-        Some(until) => row.data("locked_until", rfc3339(until)),
-        None => row,
-    }
+    let times = [
+        ("locked_until", envelope.locked_until),
+        ("until", envelope.until),
+        ("expires_at", envelope.expires_at),
+    ];
+    let told = times.into_iter().filter_map(|(name, time)| Some((name, time?)));
+    let row = told.fold(row, |row, (name, time)| row.data(name, rfc3339(time)));
+    if envelope.redrive_count == 0 { row } else { row.data("redrive_count", envelope.redrive_count) }
 }
 
 fn dead_letter(row: Row, info: Option<&DeadLetterInfo>) -> Row {
@@ -69,7 +83,8 @@ fn dead_letter(row: Row, info: Option<&DeadLetterInfo>) -> Row {
         Some(info) => row
             .column("dead_letter_reason", info.reason.as_str())
             .data("dead_letter_description", info.description.as_str())
-            .data("dead_letter_source", info.source.as_str()),
+            .data("dead_letter_source", info.source.as_str())
+            .data("dead_letter_time", rfc3339_ms(info.time_ms)),
         None => row,
     }
 }
@@ -113,6 +128,9 @@ mod tests {
             delivery_count: 1,
             enqueued_time: UNIX_EPOCH,
             locked_until: Some(UNIX_EPOCH),
+            until: Some(UNIX_EPOCH),
+            expires_at: Some(UNIX_EPOCH),
+            redrive_count: 1,
             dead_letter,
         };
         let mut out = Vec::new();
@@ -136,8 +154,12 @@ mod tests {
 
     #[test]
     fn a_table_shows_what_people_look_for() {
-        let dead =
-            DeadLetterInfo { source: "q".into(), reason: "Broken".into(), description: "no address".into() };
+        let dead = DeadLetterInfo {
+            source: "q".into(),
+            reason: "Broken".into(),
+            description: "no address".into(),
+            time_ms: 0,
+        };
         let table = shown(Output::Table, &full(), Some(&dead));
         let (header, line) = table.split_once('\n').unwrap();
         let columns: Vec<_> = header.split_whitespace().collect();
@@ -163,7 +185,8 @@ mod tests {
     #[test]
     fn what_is_shown_as_json_can_be_sent_again() {
         let plain = Message { body: "hello".into(), ..Message::default() };
-        let dead = DeadLetterInfo { source: "q".into(), reason: "r".into(), description: "d".into() };
+        let dead =
+            DeadLetterInfo { source: "q".into(), reason: "r".into(), description: "d".into(), time_ms: 0 };
         for message in [full(), plain, Message { body: vec![0xff, 0].into(), ..Message::default() }] {
             let json = shown(Output::Jsonl, &message, Some(&dead));
             assert_eq!(line::parse(&json).unwrap(), message, "{json}");

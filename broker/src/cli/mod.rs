@@ -5,8 +5,11 @@ macro_rules! examples {
     ($($line:literal),+ $(,)?) => { concat!("Examples:", $("\n  ", $line),+) };
 }
 
+mod bulk;
 mod completions;
 mod connect;
+mod consumers;
+mod dlq;
 mod entity;
 mod failure;
 mod filter;
@@ -17,11 +20,14 @@ mod output;
 mod parse;
 mod peek;
 mod pipeline;
+mod purge;
 mod queue;
 mod receive;
 mod rule;
+mod scheduled;
 mod send;
 mod serve;
+mod session;
 mod status;
 mod subscription;
 mod topic;
@@ -72,6 +78,17 @@ enum Command {
     Send(send::Send),
     Receive(receive::Receive),
     Peek(peek::Peek),
+    Purge(purge::Purge),
+    /// List, cancel, deliver and purge messages that wait for their time
+    #[command(subcommand)]
+    Scheduled(scheduled::Scheduled),
+    /// List, group, redrive, edit and resend, and purge dead letters
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    /// List sessions
+    #[command(subcommand)]
+    Session(session::Session),
+    Consumers(consumers::Consumers),
     Status(status::Status),
     Completions(completions::Completions),
 }
@@ -89,6 +106,11 @@ impl Cli {
             Command::Send(send) => send.run(global).await,
             Command::Receive(receive) => receive.run(global).await,
             Command::Peek(peek) => peek.run(global).await,
+            Command::Purge(purge) => purge.run(global).await,
+            Command::Scheduled(scheduled) => scheduled.run(global).await,
+            Command::Dlq(dlq) => dlq.run(global).await,
+            Command::Session(session) => session.run(global).await,
+            Command::Consumers(consumers) => consumers.run(global).await,
             Command::Status(status) => status.run(global).await,
             Command::Completions(completions) => completions.run(&mut Cli::command()),
         }
@@ -132,13 +154,22 @@ mod tests {
         check(&Cli::command());
     }
 
-    /// Splits at blanks outside of single quotes.
+    /// Splits at blanks outside of quotes.
     fn words(line: &str) -> Vec<String> {
-        let mut words = Vec::new();
-        for (at, part) in line.split('\'').enumerate() {
-            match at % 2 {
-                0 => words.extend(part.split_whitespace().map(str::to_owned)),
-                _ => words.push(part.to_owned()),
+        let (mut words, mut quote, mut new) = (Vec::<String>::new(), None, true);
+        for c in line.chars() {
+            match quote {
+                Some(open) if c == open => quote = None,
+                None if c == ' ' => new = true,
+                _ => {
+                    if std::mem::take(&mut new) {
+                        words.push(String::new());
+                    }
+                    match c {
+                        '\'' | '"' if quote.is_none() => quote = Some(c),
+                        c => words.last_mut().unwrap().push(c),
+                    }
+                }
             }
         }
         words

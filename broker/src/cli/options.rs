@@ -4,18 +4,36 @@ use super::failure::Failure;
 use super::parse;
 use clap::Args;
 use postrider_protocol::options::{
-    LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES, OptionSpec, OptionValue, Options,
+    DEDUP_WINDOW_MS, DEFAULT_TTL_MS, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES, MAX_MESSAGES,
+    OptionSpec, Options, REQUIRES_SESSION, RETRY,
 };
 
 /// Flags of what holds messages for consumers.
 #[derive(Args)]
-pub struct LockFlags {
+pub struct HoldFlags {
     /// How long a delivered message stays locked, such as 30s
-    #[arg(long, value_name = "DURATION", value_parser = parse::milliseconds)]
-    lock_duration: Option<u64>,
+    #[arg(long, value_name = "DURATION", value_parser = parse::milliseconds_or_none)]
+    lock_duration: Option<String>,
     /// Failed deliveries after which a message is dead-lettered
     #[arg(long, value_name = "NUMBER")]
-    max_delivery_count: Option<u64>,
+    max_delivery_count: Option<String>,
+    /// Delays between attempts, such as 'exponential 1s max 10m jitter 20%'
+    #[arg(long, value_name = "POLICY")]
+    retry: Option<String>,
+    /// Messages it may hold
+    #[arg(long, value_name = "NUMBER")]
+    max_messages: Option<String>,
+    /// Whether messages belong to sessions, delivered in order: true or false; fixed at creation
+    #[arg(long, value_name = "FLAG", num_args = 0..=1, default_missing_value = "true")]
+    requires_session: Option<String>,
+}
+
+/// Flags of everything.
+#[derive(Args)]
+pub struct LifeFlags {
+    /// The longest a message lives, and its life where it sets none, such as 7d
+    #[arg(long, value_name = "DURATION", value_parser = parse::milliseconds_or_none)]
+    default_ttl: Option<String>,
 }
 
 /// Flags of what messages are sent to.
@@ -23,13 +41,16 @@ pub struct LockFlags {
 pub struct SizeFlags {
     /// The largest message taken, header and body
     #[arg(long, value_name = "BYTES")]
-    max_message_bytes: Option<u64>,
+    max_message_bytes: Option<String>,
+    /// How long a message id is remembered, so that it is stored once, such as 10m
+    #[arg(long, value_name = "DURATION", value_parser = parse::milliseconds_or_none)]
+    dedup_window: Option<String>,
 }
 
 /// Any option, by its name.
 #[derive(Args)]
 pub struct MoreFlags {
-    /// Sets any option by its name; repeat it for more
+    /// Sets any option by its name; none brings its default back; repeat it for more
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse::option)]
     options: Vec<(String, String)>,
 }
@@ -38,7 +59,9 @@ pub struct MoreFlags {
 #[derive(Args)]
 pub struct QueueOptions {
     #[command(flatten)]
-    lock: LockFlags,
+    hold: HoldFlags,
+    #[command(flatten)]
+    life: LifeFlags,
     #[command(flatten)]
     size: SizeFlags,
     #[command(flatten)]
@@ -49,6 +72,8 @@ pub struct QueueOptions {
 #[derive(Args)]
 pub struct TopicOptions {
     #[command(flatten)]
+    life: LifeFlags,
+    #[command(flatten)]
     size: SizeFlags,
     #[command(flatten)]
     more: MoreFlags,
@@ -58,7 +83,9 @@ pub struct TopicOptions {
 #[derive(Args)]
 pub struct SubscriptionOptions {
     #[command(flatten)]
-    lock: LockFlags,
+    hold: HoldFlags,
+    #[command(flatten)]
+    life: LifeFlags,
     #[command(flatten)]
     more: MoreFlags,
 }
@@ -66,48 +93,60 @@ pub struct SubscriptionOptions {
 impl QueueOptions {
     /// What was set.
     pub fn options(&self) -> Result<Options, Failure> {
-        collect(self.lock.numbers().into_iter().chain([self.size.number()]), &self.more)
+        collect([self.hold.flags(), self.life.flags(), self.size.flags()].concat(), &self.more)
     }
 }
 
 impl TopicOptions {
     /// What was set.
     pub fn options(&self) -> Result<Options, Failure> {
-        collect([self.size.number()], &self.more)
+        collect([self.life.flags(), self.size.flags()].concat(), &self.more)
     }
 }
 
 impl SubscriptionOptions {
     /// What was set.
     pub fn options(&self) -> Result<Options, Failure> {
-        collect(self.lock.numbers(), &self.more)
+        collect([self.hold.flags(), self.life.flags()].concat(), &self.more)
     }
 }
 
-type Number = (u8, Option<u64>);
+/// An option's code and its text.
+type Flag<'a> = (u8, &'a Option<String>);
 
-impl LockFlags {
-    fn numbers(&self) -> [Number; 2] {
-        [(LOCK_DURATION_MS, self.lock_duration), (MAX_DELIVERY_COUNT, self.max_delivery_count)]
+impl HoldFlags {
+    fn flags(&self) -> Vec<Flag<'_>> {
+        vec![
+            (LOCK_DURATION_MS, &self.lock_duration),
+            (MAX_DELIVERY_COUNT, &self.max_delivery_count),
+            (RETRY, &self.retry),
+            (MAX_MESSAGES, &self.max_messages),
+            (REQUIRES_SESSION, &self.requires_session),
+        ]
+    }
+}
+
+impl LifeFlags {
+    fn flags(&self) -> Vec<Flag<'_>> {
+        vec![(DEFAULT_TTL_MS, &self.default_ttl)]
     }
 }
 
 impl SizeFlags {
-    fn number(&self) -> Number {
-        (MAX_MESSAGE_BYTES, self.max_message_bytes)
+    fn flags(&self) -> Vec<Flag<'_>> {
+        vec![(MAX_MESSAGE_BYTES, &self.max_message_bytes), (DEDUP_WINDOW_MS, &self.dedup_window)]
     }
 }
 
 /// A flag wins over `--option` of the same name. What is out of bounds is refused here, by name.
-fn collect(numbers: impl IntoIterator<Item = Number>, more: &MoreFlags) -> Result<Options, Failure> {
+fn collect(flags: Vec<Flag<'_>>, more: &MoreFlags) -> Result<Options, Failure> {
     let mut options = Options::new();
     for (name, text) in &more.options {
         options.set(name, text)?;
     }
-    for (code, number) in numbers {
-        if let (Some(number), Some(spec)) = (number, OptionSpec::by_code(code)) {
-            spec.check(&OptionValue::Number(number))?;
-            options = options.with_number(code, number);
+    for (code, text) in flags {
+        if let (Some(text), Some(spec)) = (text, OptionSpec::by_code(code)) {
+            options.set(spec.name, text)?;
         }
     }
     Ok(options)
@@ -125,6 +164,7 @@ pub fn some(options: Options) -> Result<Options, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_protocol::options::OptionValue;
 
     fn more(options: &[(&str, &str)]) -> MoreFlags {
         let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
@@ -134,8 +174,9 @@ mod tests {
     #[test]
     fn flags_win_over_named_options() {
         let more = more(&[("lock_duration_ms", "5000"), ("max-delivery-count", "3")]);
-        let options =
-            collect([(LOCK_DURATION_MS, Some(9000)), (MAX_MESSAGE_BYTES, None)], &more).ok().unwrap();
+        let (lock, size) = (Some("9000".to_owned()), None);
+        let flags = vec![(LOCK_DURATION_MS, &lock), (MAX_MESSAGE_BYTES, &size)];
+        let options = collect(flags, &more).ok().unwrap();
         assert_eq!(options.number(LOCK_DURATION_MS, 0), 9000);
         assert_eq!(options.number(MAX_DELIVERY_COUNT, 0), 3);
         assert_eq!(options.iter().count(), 2);
@@ -143,8 +184,16 @@ mod tests {
 
     #[test]
     fn values_out_of_bounds_and_unknown_names_are_refused() {
-        assert!(collect([(LOCK_DURATION_MS, Some(1))], &more(&[])).is_err());
-        assert!(collect([], &more(&[("no_such", "1")])).is_err());
+        assert!(collect(vec![(LOCK_DURATION_MS, &Some("1".to_owned()))], &more(&[])).is_err());
+        assert!(collect(vec![], &more(&[("no_such", "1")])).is_err());
         assert!(some(Options::new()).is_err());
+    }
+
+    #[test]
+    fn none_brings_a_default_back() {
+        let none = Some("none".to_owned());
+        let options = collect(vec![(DEFAULT_TTL_MS, &none)], &more(&[("max_bytes", "none")])).ok().unwrap();
+        assert!(options.iter().all(|(_, value)| *value == OptionValue::Unset));
+        assert_eq!(options.iter().count(), 2);
     }
 }

@@ -63,7 +63,8 @@ impl Row {
         self
     }
 
-    fn json(&self) -> Value {
+    /// All fields as one JSON object.
+    pub fn json(&self) -> Value {
         Value::Object(
             self.0.iter().map(|field| (field.name.to_owned(), field.value.clone())).collect::<Map<_, _>>(),
         )

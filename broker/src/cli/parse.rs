@@ -1,6 +1,8 @@
 //! Values on the command line.
 
 use humantime::{parse_duration, parse_rfc3339_weak};
+use postrider_protocol::options::UNSET;
+use postrider_protocol::reply::PeekState;
 use postrider_protocol::rule::Condition;
 use postrider_protocol::value::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,11 +17,28 @@ pub fn milliseconds(text: &str) -> Result<u64, String> {
     u64::try_from(duration(text)?.as_millis()).map_err(|_| "is too long".to_owned())
 }
 
+/// A duration in milliseconds as the text of an option, or `none`.
+pub fn milliseconds_or_none(text: &str) -> Result<String, String> {
+    if text == UNSET { Ok(text.to_owned()) } else { Ok(milliseconds(text)?.to_string()) }
+}
+
+/// UTC milliseconds of an RFC 3339 time, not before 1970.
+pub fn time_ms(text: &str) -> Result<u64, String> {
+    let milliseconds = timestamp(text).and_then(|ms| u64::try_from(ms).ok());
+    milliseconds.ok_or_else(|| format!("{text:?} is not a time such as 2026-01-31T12:00:00Z"))
+}
+
+/// The state of a message.
+pub fn state(text: &str) -> Result<PeekState, String> {
+    let names = PeekState::ALL.map(PeekState::name).join(", ");
+    PeekState::by_name(text).ok_or_else(|| format!("{text:?} is not a state; states are {names}"))
+}
+
 /// `name=value`, for an option.
 pub fn option(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
     let value = match value.parse::<u64>() {
-        Err(_) if name.ends_with("_ms") || name.ends_with("-ms") => milliseconds(value)?.to_string(),
+        Err(_) if name.ends_with("_ms") || name.ends_with("-ms") => milliseconds_or_none(value)?,
         _ => value.to_owned(),
     };
     Ok((name.to_owned(), value))
@@ -99,8 +118,17 @@ mod tests {
         let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
         assert_eq!(option("lock_duration_ms=30s"), pair("lock_duration_ms", "30000"));
         assert_eq!(option("lock-duration-ms=30000"), pair("lock-duration-ms", "30000"));
+        assert_eq!(option("default_ttl_ms=none"), pair("default_ttl_ms", "none"));
         assert_eq!(option("forward_to=a=b"), pair("forward_to", "a=b"));
         assert!(option("lock_duration_ms").is_err());
+    }
+
+    #[test]
+    fn times_and_states_say_what_is_allowed() {
+        assert_eq!(time_ms("1970-01-01T00:00:01Z"), Ok(1_000));
+        assert!(time_ms("tomorrow").unwrap_err().contains("2026-01-31T12:00:00Z"));
+        assert_eq!(state("deferred"), Ok(PeekState::Deferred));
+        assert!(state("dead").unwrap_err().contains("ready, locked, scheduled, deferred, delayed"));
     }
 
     #[test]

@@ -1,45 +1,68 @@
 //! `postrider peek`.
 
+use super::bulk::StateFlags;
 use super::connect::Global;
 use super::failure::Failure;
 use super::message;
 use clap::Args;
+use postrider_client::PeekQuery;
 use postrider_protocol::limits::LISTING_ENTRIES;
 
-/// Look at messages without touching them, ready and locked ones alike
+/// Look at messages without touching them, in whatever state they are
 #[derive(Args)]
 #[command(after_help = examples!(
     "postrider peek email-queue",
     "postrider peek 'email-queue/$dead-letter' --limit 100",
+    "postrider peek orders --state scheduled,deferred --filter \"region = 'eu'\" --all",
     "postrider peek order-events/subscriptions/payment --from 4711 --output json",
 ))]
 pub struct Peek {
     /// A queue, <topic>/subscriptions/<name>, or one of these with /$dead-letter behind
     address: String,
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    states: StateFlags,
+}
+
+/// Which messages, and how many.
+#[derive(Args)]
+pub struct What {
     /// The first sequence number to look at
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     from: u64,
-    /// Messages to look at, at most
-    #[arg(long, default_value_t = 10, value_name = "NUMBER")]
+    /// Messages to show, at most
+    #[arg(long, default_value_t = 10, value_name = "NUMBER", conflicts_with = "all")]
     limit: u64,
+    /// Show all there are
+    #[arg(long)]
+    all: bool,
+    /// Only messages that this SQL filter lets through
+    #[arg(long, value_name = "SQL", default_value = "", hide_default_value = true)]
+    filter: String,
 }
 
 impl Peek {
     /// Shows the messages, page by page.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
+        self.what.show(global, &self.address, &self.states).await
+    }
+}
+
+impl What {
+    /// Shows those of `address`.
+    pub async fn show(&self, global: &Global, address: &str, states: &StateFlags) -> Result<(), Failure> {
         let client = global.connect().await?;
         let (admin, mut printer) = (client.admin(), global.printer());
-        let (mut from, mut left) = (self.from, self.limit);
-        while left > 0 {
-            let page = left.min(u64::from(LISTING_ENTRIES)) as u32;
-            let messages = admin.peek(&self.address, from, page).await?;
-            printer.part(&messages.iter().map(message::peeked).collect::<Vec<_>>())?;
-            let Some(next) = messages.last().and_then(|message| message.sequence.checked_add(1)) else {
-                break;
-            };
-            left -= (messages.len() as u64).min(left);
-            from = next;
+        let (mut next, mut left) = (Some(self.from), if self.all { u64::MAX } else { self.limit });
+        while let Some(from) = next.filter(|_| left > 0) {
+            let limit = left.min(u64::from(LISTING_ENTRIES)) as u32;
+            let query = PeekQuery { from, limit, states: states.states(), filter: self.filter.clone() };
+            let page = admin.peek_page(address, &query).await?;
+            printer.part(&page.messages.iter().map(message::peeked).collect::<Vec<_>>())?;
+            left -= (page.messages.len() as u64).min(left);
+            next = page.next;
         }
-        Ok(printer.finish(&format!("no messages in {} from {}", self.address, self.from))?)
+        Ok(printer.finish(&format!("no messages in {address} from {}", self.from))?)
     }
 }

@@ -4,10 +4,9 @@ use super::connect::Global;
 use super::entity;
 use super::failure::Failure;
 use super::options::QueueOptions;
-use super::output::Row;
+use super::purge::Purge;
 use clap::{Args, Subcommand};
 use postrider_protocol::options::EntityKind::Queue as KIND;
-use std::io::{self, IsTerminal, Write};
 
 #[derive(Subcommand)]
 pub enum Queue {
@@ -15,6 +14,8 @@ pub enum Queue {
     #[command(after_help = examples!(
         "postrider queue create email-queue",
         "postrider queue create email-queue --lock-duration 30s --max-delivery-count 5",
+        "postrider queue create orders --requires-session --default-ttl 7d",
+        "postrider queue create mails --retry 'exponential 1s max 10m jitter 20%'",
         "postrider queue create reports --option max_message_bytes=10485760",
     ))]
     Create(Change),
@@ -31,8 +32,11 @@ pub enum Queue {
         /// The queue
         name: String,
     },
-    /// Change the options of a queue
-    #[command(after_help = examples!("postrider queue update email-queue --lock-duration 5m"))]
+    /// Change the options of a queue; none brings a default back
+    #[command(after_help = examples!(
+        "postrider queue update email-queue --lock-duration 5m",
+        "postrider queue update email-queue --default-ttl none --option max_bytes=none",
+    ))]
     Update(Change),
     /// Delete a queue and its messages
     #[command(after_help = examples!("postrider queue delete email-queue"))]
@@ -40,7 +44,7 @@ pub enum Queue {
         /// The queue
         name: String,
     },
-    /// Remove all messages from a queue, a subscription or a dead-letter queue
+    /// Remove messages, as `postrider purge` does
     #[command(after_help = examples!(
         "postrider queue purge email-queue",
         "postrider queue purge 'email-queue/$dead-letter' --yes",
@@ -55,15 +59,6 @@ pub struct Change {
     name: String,
     #[command(flatten)]
     options: QueueOptions,
-}
-
-#[derive(Args)]
-pub struct Purge {
-    /// A queue, <topic>/subscriptions/<name>, or one of these with /$dead-letter behind
-    address: String,
-    /// Do not ask
-    #[arg(long, short)]
-    yes: bool,
 }
 
 impl Queue {
@@ -82,25 +77,4 @@ impl Queue {
             Queue::Purge(purge) => purge.run(global).await,
         }
     }
-}
-
-impl Purge {
-    async fn run(self, global: &Global) -> Result<(), Failure> {
-        if !self.yes && io::stdin().is_terminal() && !confirmed(&self.address)? {
-            return Err(Failure::usage("not confirmed, nothing was removed"));
-        }
-        let client = global.connect().await?;
-        let purged = client.admin().purge(&self.address).await?;
-        let row = Row::new().column("address", self.address.as_str()).column("purged", purged);
-        Ok(global.printer().done(&format!("{purged} messages removed from {}", self.address), &row)?)
-    }
-}
-
-/// Asks on the terminal.
-fn confirmed(address: &str) -> io::Result<bool> {
-    eprint!("Remove all messages from {address} for ever? [y/N] ");
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

@@ -9,6 +9,7 @@ use postrider_protocol::message::Message;
 use postrider_protocol::value::Value;
 use serde_json::Value as Json;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Send a message, or many from JSON lines
 ///
@@ -20,6 +21,8 @@ use std::path::PathBuf;
     group(ArgGroup::new("one").args(["body", "body_file"])),
     after_help = examples!(
         "postrider send email-queue 'Hello' --subject Greeting --property priority=high",
+        "postrider send email-queue 'Remember' --in 30m --ttl 1d --priority 9",
+        "postrider send orders 'Paid' --session customer-7 --at 2030-01-31T12:00:00Z",
         "postrider send order-events --file orders.jsonl",
         "postrider peek 'email-queue/$dead-letter' --output jsonl | postrider send email-queue",
     )
@@ -60,6 +63,24 @@ struct Fields {
     /// An application property, such as priority=high, size:int=5, urgent:bool=true; repeat it for more
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse::property, requires = "one")]
     properties: Vec<(String, Value)>,
+    /// The session it belongs to
+    #[arg(long, value_name = "ID", requires = "one")]
+    session: Option<String>,
+    /// It expires when it was not delivered after so long
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, requires = "one")]
+    ttl: Option<Duration>,
+    /// Do not deliver it before this time, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = parse::time_ms, requires = "one", conflicts_with = "delay")]
+    at: Option<u64>,
+    /// Do not deliver it before so long from now
+    #[arg(long = "in", value_name = "DURATION", value_parser = parse::duration, requires = "one")]
+    delay: Option<Duration>,
+    /// 1 to 10; higher goes first in a queue with priority_levels
+    #[arg(long, value_name = "NUMBER", requires = "one")]
+    priority: Option<u8>,
+    /// Capacity units it takes while it is in flight
+    #[arg(long, value_name = "UNITS", requires = "one")]
+    cost: Option<u32>,
 }
 
 impl Send {
@@ -93,9 +114,15 @@ impl Fields {
             reply_to: self.reply_to,
             content_type: self.content_type.or_else(implied),
             properties: self.properties,
+            session_id: self.session,
+            scheduled_enqueue_time_ms: self.at,
+            priority: self.priority,
+            cost: self.cost,
             body: body.into(),
             ..Message::default()
         };
+        let message = self.ttl.into_iter().fold(message, Message::with_ttl);
+        let message = self.delay.into_iter().fold(message, Message::with_delay);
         message.check()?;
         Ok(message)
     }
@@ -127,8 +154,24 @@ mod tests {
             reply_to: None,
             content_type: content_type.map(str::to_owned),
             properties: vec![("priority".to_owned(), "high".into())],
+            session: Some("ada".to_owned()),
+            ttl: Some(Duration::from_secs(60)),
+            at: Some(7),
+            delay: None,
+            priority: Some(9),
+            cost: Some(2),
         };
         fields.message(body.as_bytes().to_vec()).ok().unwrap()
+    }
+
+    #[test]
+    fn flags_become_fields() {
+        let message = message("x", None);
+        assert_eq!((message.time_to_live_ms, message.scheduled_enqueue_time_ms), (Some(60_000), Some(7)));
+        assert_eq!(
+            (message.priority, message.cost, message.session_id.as_deref()),
+            (Some(9), Some(2), Some("ada"))
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Takes turns: one thread decides for all shards, makes a turn durable with one sync, and then lets its results out.
 
 mod bodies;
+mod calendar;
 mod clock;
 mod mailbox;
 mod outbox;

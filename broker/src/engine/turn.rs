@@ -1,6 +1,7 @@
 //! The turn: drain, decide, commit, release.
 
 use super::bodies::Bodies;
+use super::calendar::Cron;
 use super::mailbox::{Job, Mailbox, Query};
 use super::outbox::{Outbox, Outgoing};
 use super::{Clock, Identity, OnFailure, Parts};
@@ -257,7 +258,7 @@ impl Current {
     }
 
     fn context<'a>(&self, rows: &'a Bodies) -> Context<'a> {
-        Context { now: self.now, entropy: self.entropy, rows }
+        Context { now: self.now, entropy: self.entropy, rows, calendar: &Cron }
     }
 
     /// Puts something into a connection's outbox at the end of the turn.

@@ -92,6 +92,9 @@ impl Translator {
             Request::ListSessions { address, after, limit } => {
                 question(ticket, &address, Question::Sessions { after, limit })
             }
+            Request::ListSchedules { address, after, limit } => {
+                question(ticket, &address, Question::Schedules { after, limit })
+            }
             Request::Consumers { address } => question(ticket, &address, Question::Consumers),
             Request::Status => Ok(Answer::Ask(ticket, Query::Status)),
             change => self.change(ticket, change),
@@ -190,6 +193,14 @@ impl Translator {
             Request::Scheduled { stamp, address, action, sequences } => {
                 let (shard, entity) = named(&address)?;
                 (shard, stamp, Change::Scheduled { entity, action, sequences })
+            }
+            Request::PutSchedule { stamp, address, schedule } => {
+                let (shard, entity) = named(&address)?;
+                (shard, stamp, Change::PutSchedule { entity, schedule })
+            }
+            Request::DeleteSchedule { stamp, address, schedule } => {
+                let (shard, entity) = named(&address)?;
+                (shard, stamp, Change::DeleteSchedule { entity, schedule })
             }
             Request::Purge { stamp, address, selection, from, to, limit } => {
                 let address = Address::parse(&address)?;

@@ -15,6 +15,8 @@ use std::sync::Arc;
 const MEMTABLE_BYTES: usize = 32 * 1024 * 1024;
 const MEMTABLES: i32 = 3;
 const BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Bits for each key of a table.
+const FILTER_BITS: f64 = 10.0;
 
 /// Rows in a RocksDB database, shared by all clones.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ fn options() -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     blocks.set_format_version(6);
+    blocks.set_bloom_filter(FILTER_BITS, false);
     options.set_block_based_table_factory(&blocks);
     options
 }

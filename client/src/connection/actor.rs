@@ -3,13 +3,14 @@
 use super::Config;
 use super::handshake::Link;
 use super::links::{Event, LinkCell, Links, ReceiverLink, SenderLink};
-use super::operation::{Answer, Operation, Waiter};
+use super::operation::{Answer, Opened, Operation, Waiter};
 use super::outgoing::Outgoing;
 use super::unanswered::Waiting;
 use crate::error::Error;
 use bytes::{Buf, BytesMut};
 use postrider_protocol::frame::FrameDecoder;
-use postrider_protocol::request::{OpenReceiver, Request};
+use postrider_protocol::reply::Reply;
+use postrider_protocol::request::{OpenReceiver, Request, Stamp};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -278,6 +279,12 @@ impl Actor {
     fn handle_rare(&mut self, operation: Operation) {
         match operation {
             Operation::Ask { request, answer } => self.outgoing.ask(*request, Waiting::Ask(answer)),
+            Operation::AskReceiver { handle, request, answer } => {
+                self.ask_receiver(handle, *request, answer);
+            }
+            Operation::ReceiveDeferred { handle, sequences, answer } => {
+                self.receive_deferred(handle, sequences, answer);
+            }
             Operation::OpenSender { handle, address, cell, answer } => {
                 self.open_sender(handle, address, cell, answer);
             }
@@ -315,7 +322,7 @@ impl Actor {
         }
     }
 
-    fn open_sender(&mut self, handle: u32, address: String, cell: Arc<LinkCell>, answer: Answer<u64>) {
+    fn open_sender(&mut self, handle: u32, address: String, cell: Arc<LinkCell>, answer: Answer<Opened>) {
         self.links
             .senders
             .insert(handle, SenderLink { address: address.clone(), cell, refused: None, opened_once: false });
@@ -327,11 +334,28 @@ impl Actor {
         open: OpenReceiver,
         cell: Arc<LinkCell>,
         events: mpsc::Sender<Event>,
-        answer: Answer<u64>,
+        answer: Answer<Opened>,
     ) {
         let handle = open.handle;
         self.links.receivers.insert(handle, ReceiverLink::new(open.clone(), cell, events));
         self.outgoing.ask(Request::OpenReceiver(open), Waiting::Open { handle, answer });
+    }
+
+    fn ask_receiver(&mut self, handle: u32, request: Request, answer: Answer<Reply>) {
+        match self.links.receivers.contains_key(&handle) {
+            true => self.outgoing.ask(request, Waiting::AskReceiver(answer)),
+            false => drop(answer.send(Err(Error::Closed))),
+        }
+    }
+
+    fn receive_deferred(&mut self, handle: u32, sequences: Vec<u64>, answer: Answer<Reply>) {
+        let Some(link) = self.links.receivers.get_mut(&handle) else {
+            return drop(answer.send(Err(Error::Closed)));
+        };
+        link.claimed.extend(&sequences);
+        let request =
+            Request::ReceiveDeferred { handle, stamp: Stamp::default(), sequences: sequences.clone() };
+        self.outgoing.ask(request, Waiting::Deferred { handle, sequences, answer });
     }
 
     /// Writes all frames that wait, with as few calls as the socket allows.

@@ -4,7 +4,7 @@ use super::actor::{Actor, End, Live};
 use super::backoff::{REFUSALS, after_refusal};
 use super::batch::per_token;
 use super::links::{Event, ReceiverState};
-use super::operation::{Answer, SendOutcome, Waiter};
+use super::operation::{Answer, Opened, SendOutcome, Waiter};
 use super::unanswered::{Pending, Waiting};
 use crate::error::Error;
 use bytes::BytesMut;
@@ -167,14 +167,29 @@ impl Actor {
 
     /// Tells who waits that it failed, and gives back the room it took.
     pub(super) fn fail(&mut self, waiting: Waiting, error: &Error) {
-        if let Waiting::Publish { weight, .. } = &waiting {
-            self.ends.room.add_permits(*weight);
+        match &waiting {
+            Waiting::Publish { weight, .. } => self.ends.room.add_permits(*weight),
+            Waiting::Deferred { handle, sequences, .. } => self.unclaim(*handle, sequences),
+            _ => {}
         }
         waiting.fail(error);
     }
 
+    /// Deferred messages that were asked for are answered. The broker hears anew how much credit there is, which they
+    /// do not take of.
+    fn unclaim(&mut self, handle: u32, sequences: &[u64]) {
+        if let Some(link) = self.links.receivers.get_mut(&handle) {
+            link.claimed.retain(|sequence| !sequences.contains(sequence));
+            if link.state == ReceiverState::Open && link.outstanding > 0 {
+                self.outgoing.tell(&Request::Flow(link.flow()));
+            }
+        }
+    }
+
     fn handle_reopen_refused(&mut self, handle: u32, refusal: Refusal, live: &mut Live) -> Result<(), End> {
         let Some(link) = self.links.senders.get_mut(&handle) else {
+            let link = self.links.receivers.get(&handle);
+            let refusal = link.map(|link| link.reopen_refusal(refusal.clone())).unwrap_or(refusal);
             self.handle_receiver_closed(handle, refusal, live.last_received);
             return Ok(());
         };
@@ -203,12 +218,22 @@ impl Actor {
                 })?;
                 resolve(waiters, outcomes.into_iter().map(settled));
             }
-            (Waiting::Open { handle, answer }, Reply::Opened { max_message_bytes, lock_duration_ms }) => {
-                self.handle_opened(handle, answer, max_message_bytes, lock_duration_ms);
+            (
+                Waiting::Open { handle, answer },
+                Reply::Opened { max_message_bytes, lock_duration_ms, session_id, locked_until_ms },
+            ) => {
+                let opened = Opened { max_message_bytes, lock_duration_ms, session_id, locked_until_ms };
+                self.handle_opened(handle, answer, opened);
             }
-            (Waiting::Reopen { handle }, Reply::Opened { .. }) => self.handle_reopened(handle, live),
+            (Waiting::Reopen { handle }, Reply::Opened { session_id, locked_until_ms, .. }) => {
+                self.handle_reopened(handle, session_id, locked_until_ms, live);
+            }
+            (Waiting::Deferred { handle, sequences, answer }, reply) => {
+                self.unclaim(handle, &sequences);
+                drop(answer.send(Ok(reply)));
+            }
             (Waiting::Close(answer), _) => drop(answer.map(|answer| answer.send(Ok(())))),
-            (Waiting::Ask(answer), reply) => drop(answer.send(Ok(reply))),
+            (Waiting::Ask(answer) | Waiting::AskReceiver(answer), reply) => drop(answer.send(Ok(reply))),
             (waiting, reply) => {
                 let error = Error::unexpected("a request", &reply);
                 self.fail(waiting, &error);
@@ -218,33 +243,25 @@ impl Actor {
         Ok(())
     }
 
-    fn handle_opened(
-        &mut self,
-        handle: u32,
-        answer: Answer<u64>,
-        max_message_bytes: u64,
-        lock_duration_ms: u64,
-    ) {
-        let mut outcome = lock_duration_ms;
+    fn handle_opened(&mut self, handle: u32, answer: Answer<Opened>, opened: Opened) {
         if let Some(link) = self.links.receivers.get_mut(&handle) {
             link.opened_once = true;
-            link.state = ReceiverState::Open;
+            link.opened(opened.session_id.clone(), opened.locked_until_ms);
         } else if let Some(link) = self.links.senders.get_mut(&handle) {
             link.opened_once = true;
-            outcome = max_message_bytes;
         }
-        if answer.send(Ok(outcome)).is_err() {
+        if answer.send(Ok(opened)).is_err() {
             // Whoever wanted the link has stopped waiting for it.
             self.leave_at_once(handle);
         }
     }
 
-    fn handle_reopened(&mut self, handle: u32, live: &mut Live) {
+    fn handle_reopened(&mut self, handle: u32, session_id: String, locked_until_ms: u64, live: &mut Live) {
         match self.links.receivers.get_mut(&handle) {
             None => self.sender_resumed(live),
             Some(link) => {
                 link.failures = 0;
-                link.state = ReceiverState::Open;
+                link.opened(session_id, locked_until_ms);
                 if link.outstanding > 0 {
                     self.outgoing.tell(&Request::Flow(link.flow()));
                 }

@@ -1,12 +1,12 @@
 //! The senders and receivers of a connection, as the connection sees them.
 
 use crate::error::Error;
-use postrider_protocol::error::Refusal;
+use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::reply::{Delivered, Delivery};
-use postrider_protocol::request::{Flow, OpenReceiver};
+use postrider_protocol::request::{Flow, OpenReceiver, SessionWish};
 use postrider_protocol::token::LockToken;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,11 +23,15 @@ pub(crate) struct LinkCell {
     pub drain: AtomicBool,
     /// The handle is gone.
     pub dropped: AtomicBool,
+    /// Until when the receiver's session is locked, UTC milliseconds; told by the connection, moved by renewals.
+    pub session_until_ms: AtomicU64,
 }
 
 /// What a receiver hears from its connection.
 pub(crate) enum Event {
     Messages(Parcel),
+    /// Deferred messages that were asked for by their numbers.
+    Deferred(Parcel),
     /// All credit granted so far was used or taken back.
     Drained,
     Closed(Error),
@@ -85,6 +89,8 @@ pub(crate) struct ReceiverLink {
     /// Messages it can still take: granted and not yet arrived. Survives reconnects.
     pub outstanding: u32,
     pub draining: bool,
+    /// Numbers of deferred messages that were asked for and not answered yet.
+    pub claimed: BTreeSet<u64>,
     leases: Vec<Weak<Lease>>,
     prune_at: usize,
 }
@@ -103,6 +109,7 @@ impl ReceiverLink {
             delivered: 0,
             outstanding: 0,
             draining: false,
+            claimed: BTreeSet::new(),
             leases: Vec::new(),
             prune_at: FEW_LEASES,
         }
@@ -122,7 +129,11 @@ impl ReceiverLink {
     pub fn deliver(&mut self, delivery: Delivery, now: Instant) -> bool {
         let count = u32::try_from(delivery.messages.len()).unwrap_or(u32::MAX);
         self.delivered += u64::from(count);
-        self.outstanding = self.outstanding.saturating_sub(count);
+        // Only who names a deferred message gets it, so that these numbers come for no other reason.
+        let deferred = delivery.messages.iter().all(|message| self.claimed.contains(&message.sequence));
+        if !deferred {
+            self.outstanding = self.outstanding.saturating_sub(count);
+        }
         let lease = Arc::new(Lease {
             token: delivery.token,
             locked_until_ms: delivery.locked_until_ms,
@@ -130,7 +141,9 @@ impl ReceiverLink {
             open: AtomicU32::new(count),
         });
         self.remember(&lease);
-        let sent = self.events.try_send(Event::Messages(Parcel { lease, messages: delivery.messages }));
+        let parcel = Parcel { lease, messages: delivery.messages };
+        let event = if deferred { Event::Deferred(parcel) } else { Event::Messages(parcel) };
+        let sent = self.events.try_send(event);
         // A receiver that is gone is no overflow: its link is about to be closed.
         !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
     }
@@ -150,6 +163,27 @@ impl ReceiverLink {
     pub fn held(&self) -> Vec<u64> {
         let live = self.leases.iter().filter_map(Weak::upgrade);
         live.filter(|lease| lease.open.load(Ordering::Acquire) > 0).map(|lease| lease.token.lease).collect()
+    }
+
+    /// It is open, on the session that it wished for where it wished for one: that one it keeps.
+    pub fn opened(&mut self, session_id: String, locked_until_ms: u64) {
+        self.state = ReceiverState::Open;
+        self.cell.session_until_ms.store(locked_until_ms, Ordering::Release);
+        if self.open.session != SessionWish::None {
+            self.open.session = SessionWish::Named(session_id);
+            self.open.wait_ms = 0;
+        }
+    }
+
+    /// Why it could not be opened again. A session that somebody else has locked meanwhile is lost.
+    pub fn reopen_refusal(&self, refusal: Refusal) -> Refusal {
+        match (&self.open.session, refusal.code) {
+            (SessionWish::Named(id), ErrorCode::SessionCannotBeLocked) => {
+                let text = format!("session {id:?} was lost with the connection: {}", refusal.message);
+                Refusal { code: ErrorCode::SessionLockLost, message: text, ..refusal }
+            }
+            _ => refusal,
+        }
     }
 
     /// All credit was used or taken back.
@@ -183,6 +217,7 @@ impl ReceiverLink {
     /// The connection is gone: what was on its way never arrives.
     pub fn lost(&mut self) {
         self.delivered = 0;
+        self.claimed.clear();
         if self.opened_once {
             self.state = ReceiverState::Opening;
         }

@@ -24,11 +24,12 @@ mod unanswered;
 
 pub(crate) use batch::settlement_bytes;
 pub(crate) use links::{Event, Lease, LinkCell, Parcel};
-pub(crate) use operation::{Answer, Operation};
+pub(crate) use operation::{Answer, Opened, Operation};
 
 pub use backoff::ReconnectPolicy;
 pub use operation::SendOutcome;
 
+use crate::breaker::{Attempt, Breaker};
 use crate::error::Error;
 use postrider_protocol::frame::HEADER_BYTES;
 use postrider_protocol::limits;
@@ -66,6 +67,8 @@ pub(crate) struct Config {
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
     pub reconnect: ReconnectPolicy,
+    /// Hears of every failure to keep or to make the connection.
+    pub breaker: Option<Arc<Breaker>>,
     /// Drawn at random once, and kept across reconnects.
     pub client: u128,
 }
@@ -99,6 +102,7 @@ pub(crate) struct Connection {
     /// Cancelled when the last holder is gone.
     gone: CancellationToken,
     request_timeout: Duration,
+    breaker: Option<Arc<Breaker>>,
     /// Bytes of the largest message that one frame to this broker can carry.
     largest_message: usize,
     address: String,
@@ -135,6 +139,7 @@ impl Connection {
             closing: CancellationToken::new(),
             gone: CancellationToken::new(),
             request_timeout: config.request_timeout,
+            breaker: config.breaker.clone(),
             largest_message: largest_message(link.welcome.frame_bytes),
             address: config.address.clone(),
             id_prefix: format!("{:016x}-", config.client as u64),
@@ -167,6 +172,11 @@ impl Connection {
         self.largest_message
     }
 
+    /// Lets a send through, unless the circuit breaker is open.
+    pub fn admit(&self) -> Result<Option<Attempt>, Error> {
+        self.breaker.as_ref().map(Breaker::admit).transpose()
+    }
+
     /// What so many bytes of messages take of the pipeline. A message larger than all of it may travel alone.
     pub fn weight(messages: usize, bytes: usize) -> usize {
         bytes.max(messages * LEAST_WEIGHT).min(PIPELINE_BYTES)
@@ -196,11 +206,24 @@ impl Connection {
         what: &str,
         operation: impl FnOnce(Answer<T>) -> Operation,
     ) -> Result<T, Error> {
-        self.within(what, self.call(operation)).await
+        self.call_waiting(what, Duration::ZERO, operation).await
+    }
+
+    /// [`Connection::call`], for at most the request timeout and as long as the broker may wait with its answer.
+    pub async fn call_waiting<T>(
+        &self,
+        what: &str,
+        wait: Duration,
+        operation: impl FnOnce(Answer<T>) -> Operation,
+    ) -> Result<T, Error> {
+        self.within_time(what, self.request_timeout.saturating_add(wait), self.call(operation)).await
     }
 
     /// Sends a request and waits for its reply.
+    ///
+    /// What the broker would refuse whatever it is about is refused here.
     pub async fn ask(&self, what: &str, request: Request) -> Result<Reply, Error> {
+        request.check()?;
         let request = Box::new(request);
         self.call_within(what, |answer| Operation::Ask { request, answer }).await
     }
@@ -211,11 +234,20 @@ impl Connection {
         what: &str,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(self.request_timeout, work).await {
+        self.within_time(what, self.request_timeout, work).await
+    }
+
+    async fn within_time<T>(
+        &self,
+        what: &str,
+        time: Duration,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(time, work).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::Timeout(format!(
-                "{what}: no answer from {} within {:?}; whether it was done is not known: look, repeat it (a send with the same message_id), or raise request_timeout",
-                self.address, self.request_timeout
+                "{what}: no answer from {} within {time:?}; whether it was done is not known: look, repeat it (a send with the same message_id), or raise request_timeout",
+                self.address
             ))),
         }
     }
@@ -224,6 +256,11 @@ impl Connection {
     pub fn ring(&self) {
         // Full: the bell is ringing already. Closed: nobody is left to look.
         let _ = self.bell.try_send(());
+    }
+
+    /// Whether it has not ended for good.
+    pub fn is_alive(&self) -> bool {
+        self.ended.get().is_none()
     }
 
     /// Why nothing can be done any more.

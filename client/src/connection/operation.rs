@@ -23,6 +23,19 @@ pub struct SendOutcome {
     pub duplicate: bool,
 }
 
+/// What the broker says of a link that it opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// 0 for a receiver.
+    pub max_message_bytes: u64,
+    /// 0 for a sender.
+    pub lock_duration_ms: u64,
+    /// The session that was locked; empty for none.
+    pub session_id: String,
+    /// UTC milliseconds until when the session's lock holds; 0 without one.
+    pub locked_until_ms: u64,
+}
+
 /// Who waits for the outcomes of items of a frame, in the frame's order.
 pub(crate) enum Waiter<T> {
     One(Answer<T>),
@@ -80,13 +93,25 @@ pub(crate) enum Operation {
         handle: u32,
         address: String,
         cell: Arc<LinkCell>,
-        answer: Answer<u64>,
+        answer: Answer<Opened>,
     },
     OpenReceiver {
         open: Box<OpenReceiver>,
         cell: Arc<LinkCell>,
         events: mpsc::Sender<Event>,
-        answer: Answer<u64>,
+        answer: Answer<Opened>,
+    },
+    /// A request about a receiver that is open.
+    AskReceiver {
+        handle: u32,
+        request: Box<Request>,
+        answer: Answer<Reply>,
+    },
+    /// At most one frame's worth. What is locked goes to the receiver as an event before the answer.
+    ReceiveDeferred {
+        handle: u32,
+        sequences: Vec<u64>,
+        answer: Answer<Reply>,
     },
     CloseLink {
         handle: u32,
@@ -105,7 +130,9 @@ impl Operation {
             Operation::PublishMany { answer, .. } => drop(answer.send(Err(error))),
             Operation::Settle { answer, .. } => drop(answer.send(Err(error))),
             Operation::SettleMany { answer, .. } => drop(answer.send(Err(error))),
-            Operation::Ask { answer, .. } => drop(answer.send(Err(error))),
+            Operation::Ask { answer, .. }
+            | Operation::AskReceiver { answer, .. }
+            | Operation::ReceiveDeferred { answer, .. } => drop(answer.send(Err(error))),
             Operation::OpenSender { answer, .. } | Operation::OpenReceiver { answer, .. } => {
                 drop(answer.send(Err(error)));
             }

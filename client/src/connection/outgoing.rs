@@ -210,7 +210,11 @@ fn stamp_of(request: &mut Request) -> Option<&mut Stamp> {
         | Request::Delete { stamp, .. }
         | Request::PutRule { stamp, .. }
         | Request::DeleteRule { stamp, .. }
-        | Request::Purge { stamp, .. } => Some(stamp),
+        | Request::Purge { stamp, .. }
+        | Request::Redrive { stamp, .. }
+        | Request::Scheduled { stamp, .. }
+        | Request::SetSessionState { stamp, .. }
+        | Request::ReceiveDeferred { stamp, .. } => Some(stamp),
         _ => None,
     }
 }

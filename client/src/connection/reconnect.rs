@@ -14,6 +14,7 @@ impl Actor {
     pub(super) async fn reconnect(&mut self, reason: String) -> Result<Link, Error> {
         tracing::info!(address = self.config.address, reason, "the connection is lost, connecting again");
         self.forget_connection();
+        self.count_failure();
         if self.resumed_at.take().is_none_or(|at| at.elapsed() >= self.config.reconnect.most) {
             self.failures = 0;
         }
@@ -29,8 +30,17 @@ impl Actor {
             let config = self.config.clone();
             match self.meanwhile(handshake::connect(&config)).await? {
                 Ok(link) => return Ok(link),
-                Err(failure) => reason = self.judge(failure)?,
+                Err(failure) => {
+                    reason = self.judge(failure)?;
+                    self.count_failure();
+                }
             }
+        }
+    }
+
+    fn count_failure(&self) {
+        if let Some(breaker) = &self.config.breaker {
+            breaker.failed();
         }
     }
 
@@ -38,7 +48,7 @@ impl Actor {
     fn forget_connection(&mut self) {
         self.outgoing.queue.clear();
         for waiting in self.outgoing.unanswered.lost() {
-            waiting.fail(&Error::Closed);
+            waiting.fail(&Error::Connection("the connection was lost; ask again".to_owned()));
         }
         self.links.receivers.values_mut().for_each(super::links::ReceiverLink::lost);
     }
@@ -124,11 +134,17 @@ impl Actor {
         live.resuming = None;
         self.lost_since = None;
         self.resumed_at = Some(Instant::now());
-        self.outgoing.unanswered.frames().into_iter().for_each(|frame| self.outgoing.queue.push(frame));
+        self.send_again(false);
         let receivers = self.links.receivers.iter().filter(|(_, link)| link.opened_once);
         let handles: Vec<u32> = receivers.map(|(handle, _)| *handle).collect();
         handles.into_iter().for_each(|handle| self.reopen_receiver(handle));
+        self.send_again(true);
         tracing::info!(address = self.config.address, "connected again");
+    }
+
+    fn send_again(&mut self, about_receivers: bool) {
+        let frames = self.outgoing.unanswered.frames(about_receivers);
+        frames.into_iter().for_each(|frame| self.outgoing.queue.push(frame));
     }
 
     /// Opens a receiver again, naming the leases the application still holds.

@@ -1,6 +1,6 @@
 //! Requests that wait for their answer, kept as they were sent so that they can be sent again.
 
-use super::operation::{Answer, SendOutcome, Waiter};
+use super::operation::{Answer, Opened, SendOutcome, Waiter};
 use crate::error::Error;
 use bytes::Bytes;
 use postrider_protocol::reply::Reply;
@@ -21,10 +21,18 @@ pub(super) enum Waiting {
         runs: Vec<u16>,
     },
     Ask(Answer<Reply>),
+    /// About a receiver: sent again behind its opening.
+    AskReceiver(Answer<Reply>),
+    /// Deferred messages for a receiver; only of this connection, since what was delivered on it is lost with it.
+    Deferred {
+        handle: u32,
+        sequences: Vec<u64>,
+        answer: Answer<Reply>,
+    },
     /// First opening of a sender or receiver.
     Open {
         handle: u32,
-        answer: Answer<u64>,
+        answer: Answer<Opened>,
     },
     /// Opening again after a reconnect; only of this connection.
     Reopen {
@@ -43,7 +51,9 @@ impl Waiting {
             Waiting::Settle { waiters, .. } => {
                 waiters.into_iter().for_each(|waiter| waiter.fail(error.clone()));
             }
-            Waiting::Ask(answer) => drop(answer.send(Err(error.clone()))),
+            Waiting::Ask(answer) | Waiting::AskReceiver(answer) | Waiting::Deferred { answer, .. } => {
+                drop(answer.send(Err(error.clone())));
+            }
             Waiting::Open { answer, .. } => drop(answer.send(Err(error.clone()))),
             Waiting::Close(answer) => drop(answer.map(|answer| answer.send(Ok(())))),
             Waiting::Reopen { .. } => {}
@@ -52,7 +62,7 @@ impl Waiting {
 
     /// Whether the request makes no sense on another connection.
     fn ends_with_connection(&self) -> bool {
-        matches!(self, Waiting::Reopen { .. } | Waiting::Close(_))
+        matches!(self, Waiting::Reopen { .. } | Waiting::Close(_) | Waiting::Deferred { .. })
     }
 }
 
@@ -150,9 +160,11 @@ impl Unanswered {
         gone.map(|(_, pending)| pending.waiting).collect()
     }
 
-    /// Everything to send again on a new connection, in order.
-    pub fn frames(&mut self) -> Vec<Bytes> {
-        let again = self.pending.values_mut().map(|pending| {
+    /// Everything to send again on a new connection, in order: what is about receivers, behind their opening, or all else.
+    pub fn frames(&mut self, about_receivers: bool) -> Vec<Bytes> {
+        let is_meant =
+            |pending: &&mut Pending| matches!(pending.waiting, Waiting::AskReceiver(_)) == about_receivers;
+        let again = self.pending.values_mut().filter(is_meant).map(|pending| {
             pending.retry_at = None;
             pending.frame.clone()
         });

@@ -1,18 +1,19 @@
 //! How a receiver is opened.
 
 use super::Receiver;
-use crate::connection::{Connection, LinkOwner, Operation};
+use crate::connection::{Connection, LinkOwner, Opened, Operation};
+use crate::delivery::milliseconds;
 use crate::error::Error;
 use postrider_protocol::limits;
-use postrider_protocol::request::{OpenReceiver, ReceiveMode};
+use postrider_protocol::request::{OpenReceiver, ReceiveMode, Request, SessionWish};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Messages on their way to a receiver where nothing else is said.
 const PREFETCH: u32 = 100;
-/// Events that are not deliveries and may wait for a receiver beside them.
-const SPARE_EVENTS: usize = 64;
+/// Events that credit does not pay for: deferred messages that were asked for, and a few that are not deliveries.
+const SPARE_EVENTS: usize = limits::SEQUENCES + 64;
 
 /// Settings of a [`Receiver`].
 ///
@@ -31,6 +32,7 @@ pub struct ReceiverBuilder {
     mode: ReceiveMode,
     lock_duration: Duration,
     release_on_disconnect: bool,
+    weight: u32,
 }
 
 impl ReceiverBuilder {
@@ -42,6 +44,7 @@ impl ReceiverBuilder {
             mode: ReceiveMode::PeekLock,
             lock_duration: Duration::ZERO,
             release_on_disconnect: false,
+            weight: 1,
         }
     }
 
@@ -73,26 +76,48 @@ impl ReceiverBuilder {
         self
     }
 
+    /// The receiver's share of the messages where the entity's `balance` is `weighted`: one of weight 3 gets three times
+    /// as many as one of weight 1, which it is where nothing is said.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
     /// Opens the receiver.
     pub async fn open(self) -> Result<Receiver, Error> {
-        let lock_duration_ms = u64::try_from(self.lock_duration.as_millis()).unwrap_or(u64::MAX);
+        let (receiver, _) = self.open_link(SessionWish::None, Duration::ZERO).await?;
+        Ok(receiver)
+    }
+
+    /// Opens the receiver on a session, which the broker may wait for that long.
+    pub(crate) async fn open_link(
+        self,
+        session: SessionWish,
+        wait: Duration,
+    ) -> Result<(Receiver, Opened), Error> {
+        let lock_duration_ms = milliseconds(self.lock_duration);
         check_lock_duration(lock_duration_ms)?;
         let owner = LinkOwner::new(self.connection);
         let (handle, cell) = (owner.handle, owner.cell.clone());
         // Bounded by credit: each event but a few brings at least one message that was asked for.
         let (events_in, events) = mpsc::channel(limits::CREDIT as usize + SPARE_EVENTS);
-        let open = Box::new(OpenReceiver {
+        let open = OpenReceiver {
             handle,
             address: self.address.clone(),
             mode: self.mode,
             lock_duration_ms,
             release_on_disconnect: self.release_on_disconnect,
+            weight: self.weight,
+            session,
+            wait_ms: milliseconds(wait),
             held: Vec::new(),
-        });
+        };
+        Request::OpenReceiver(open.clone()).check()?;
+        let open = Box::new(open);
         let opening = |answer| Operation::OpenReceiver { open, cell, events: events_in, answer };
-        let lock_ms = owner.connection.call_within("open a receiver", opening).await?;
-        let lock_duration = Duration::from_millis(lock_ms);
-        Ok(Receiver::new(owner, self.address, events, self.prefetch, lock_duration))
+        let opened = owner.connection.call_waiting("open a receiver", wait, opening).await?;
+        let lock_duration = Duration::from_millis(opened.lock_duration_ms);
+        Ok((Receiver::new(owner, self.address, events, self.prefetch, lock_duration), opened))
     }
 }
 

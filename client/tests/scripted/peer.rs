@@ -1,7 +1,7 @@
 //! A broker that does exactly what the test says, over a real socket.
 
 use bytes::BytesMut;
-use postrider_client::{Client, ClientBuilder, LockToken, Message, ReconnectPolicy};
+use postrider_client::{Client, ClientBuilder, ErrorCode, LockToken, Message, ReconnectPolicy, Refusal};
 use postrider_protocol::frame::FrameDecoder;
 use postrider_protocol::limits;
 use postrider_protocol::message::Record;
@@ -10,6 +10,9 @@ use postrider_protocol::request::{Flow, Hello, OpenReceiver, Request, SettleItem
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Until when a session is locked when it is accepted.
+pub const SESSION_UNTIL_MS: u64 = 1_700_000_060_000;
 
 /// No step of a script takes nearly as long; a test that waits for what never comes fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,7 +113,7 @@ impl Peer {
     pub async fn open_sender(&mut self) -> u32 {
         match self.next().await {
             (request, Request::OpenSender { handle, .. }) => {
-                self.reply(request, &Reply::Opened { max_message_bytes: 1 << 20, lock_duration_ms: 0 }).await;
+                self.reply(request, &opened(1 << 20, 0)).await;
                 handle
             }
             other => panic!("not the opening of a sender: {other:?}"),
@@ -120,12 +123,33 @@ impl Peer {
     pub async fn open_receiver(&mut self) -> OpenReceiver {
         match self.next().await {
             (request, Request::OpenReceiver(open)) => {
-                self.reply(request, &Reply::Opened { max_message_bytes: 1 << 20, lock_duration_ms: 30_000 })
-                    .await;
+                self.reply(request, &opened(0, 30_000)).await;
                 open
             }
             other => panic!("not the opening of a receiver: {other:?}"),
         }
+    }
+
+    /// Opens a receiver on the session `id`.
+    pub async fn open_session(&mut self, id: &str) -> OpenReceiver {
+        match self.next().await {
+            (request, Request::OpenReceiver(open)) => {
+                self.accept_session(request, id).await;
+                open
+            }
+            other => panic!("not the opening of a receiver: {other:?}"),
+        }
+    }
+
+    pub async fn accept_session(&mut self, request: u32, id: &str) {
+        let (session_id, locked_until_ms) = (id.to_owned(), SESSION_UNTIL_MS);
+        let opened =
+            Reply::Opened { max_message_bytes: 0, lock_duration_ms: 30_000, session_id, locked_until_ms };
+        self.reply(request, &opened).await;
+    }
+
+    pub async fn refuse(&mut self, request: u32, code: ErrorCode) {
+        self.reply(request, &Reply::Refused(Refusal::new(code, "as the script says"))).await;
     }
 
     pub async fn flow(&mut self) -> Flow {
@@ -174,12 +198,17 @@ impl Peer {
     }
 }
 
-fn record(message: &Message) -> bytes::Bytes {
+/// The answer to the opening of a link.
+fn opened(max_message_bytes: u64, lock_duration_ms: u64) -> Reply {
+    Reply::Opened { max_message_bytes, lock_duration_ms, session_id: String::new(), locked_until_ms: 0 }
+}
+
+pub fn record(message: &Message) -> bytes::Bytes {
     let record = Record {
         enqueued_time_ms: 1_700_000_000_000,
         enqueued_sequence: 1,
-        dead_letter: None,
         message: message.encode(),
+        ..Record::default()
     };
     let mut out = BytesMut::new();
     record.put(&mut out);

@@ -22,6 +22,7 @@
 //!
 //! The broker stores and delivers the sender's bytes as they are.
 
+mod build;
 mod record;
 
 pub use record::{DeadLetterInfo, Record};
@@ -110,37 +111,6 @@ macro_rules! read_field {
 }
 
 impl Message {
-    /// A message with this body and nothing else set.
-    pub fn new(body: impl Into<Bytes>) -> Self {
-        Message { body: body.into(), ..Message::default() }
-    }
-
-    /// The same message with this `message_id`.
-    pub fn with_id(self, id: impl Into<Id>) -> Self {
-        Message { message_id: Some(id.into()), ..self }
-    }
-
-    /// The same message with this `correlation_id`.
-    pub fn with_correlation_id(self, id: impl Into<Id>) -> Self {
-        Message { correlation_id: Some(id.into()), ..self }
-    }
-
-    /// The same message with this subject.
-    pub fn with_subject(self, subject: impl Into<String>) -> Self {
-        Message { subject: Some(subject.into()), ..self }
-    }
-
-    /// The same message with this media type for its body.
-    pub fn with_content_type(self, content_type: impl Into<String>) -> Self {
-        Message { content_type: Some(content_type.into()), ..self }
-    }
-
-    /// The same message with one more application property.
-    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.properties.push((name.into(), value.into()));
-        self
-    }
-
     /// Writes the message: header length, header, body.
     pub fn put(&self, out: &mut BytesMut) {
         let at = out.len();

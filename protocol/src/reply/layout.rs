@@ -8,6 +8,7 @@ use crate::entity::EntityInfo;
 use crate::error::Refusal;
 use crate::frame::{Frame, put_frame};
 use crate::limits;
+use crate::schedule::ScheduleInfo;
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
@@ -37,6 +38,7 @@ impl Reply {
             Reply::Worked { .. } => opcode::WORKED,
             Reply::Causes { .. } => opcode::CAUSES,
             Reply::Sessions { .. } => opcode::SESSIONS,
+            Reply::Schedules { .. } => opcode::SCHEDULES,
             Reply::Consumers(_) => opcode::CONSUMERS,
             Reply::Status(_) => opcode::STATUS,
         }
@@ -103,6 +105,10 @@ impl Reply {
             Reply::Sessions { sessions, more } => {
                 out.put_u8(u8::from(*more));
                 wire::put_list(out, sessions, |out, session| session.put(out));
+            }
+            Reply::Schedules { schedules, more } => {
+                out.put_u8(u8::from(*more));
+                wire::put_list(out, schedules, |out, schedule| schedule.put(out));
             }
             Reply::Consumers(info) => info.put(out),
             _ => {}
@@ -180,6 +186,10 @@ impl Reply {
             opcode::SESSIONS => Reply::Sessions {
                 more: reader.bool("more")?,
                 sessions: reader.list("sessions", SessionInfo::LEAST_BYTES, PAGE, SessionInfo::read)?,
+            },
+            opcode::SCHEDULES => Reply::Schedules {
+                more: reader.bool("more")?,
+                schedules: reader.list("schedules", ScheduleInfo::LEAST_BYTES, PAGE, ScheduleInfo::read)?,
             },
             opcode::CONSUMERS => Reply::Consumers(ConsumersInfo::read(reader)?),
             other => return Err(Malformed::new("frame.opcode", format!("{other:#04x} is not a reply"))),

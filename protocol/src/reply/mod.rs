@@ -12,6 +12,7 @@ pub use queue::{CauseInfo, ConsumerInfo, ConsumersInfo, SessionInfo};
 
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
+use crate::schedule::ScheduleInfo;
 use bytes::Bytes;
 
 /// The answer to a hello.
@@ -186,6 +187,13 @@ pub enum Reply {
         /// Whether there are more behind the last one.
         more: bool,
     },
+    /// A page of the schedules of a queue or topic.
+    Schedules {
+        /// In the order of their names.
+        schedules: Vec<ScheduleInfo>,
+        /// Whether there are more behind the last one.
+        more: bool,
+    },
     /// Who receives from a queue.
     Consumers(ConsumersInfo),
     /// How the broker is.
@@ -215,5 +223,6 @@ pub mod opcode {
     pub const CAUSES: u8 = 0xc2;
     pub const SESSIONS: u8 = 0xc3;
     pub const CONSUMERS: u8 = 0xc4;
+    pub const SCHEDULES: u8 = 0xc5;
     pub const STATUS: u8 = 0xd0;
 }

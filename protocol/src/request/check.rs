@@ -7,7 +7,7 @@ use crate::selection::check_filter;
 use bytes::Bytes;
 
 impl Request {
-    /// Refuses a filter, a session's name or its state beyond their limits, and a list of numbers without any.
+    /// Refuses a filter, a schedule, a session's name or its state beyond their limits, and a list of numbers without any.
     ///
     /// Names, options, rules and messages have checks of their own.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -17,6 +17,7 @@ impl Request {
             Request::ReceiveDeferred { sequences, .. } | Request::Scheduled { sequences, .. } => {
                 check_sequences(sequences)
             }
+            Request::PutSchedule { schedule, .. } => schedule.check(),
             Request::Peek { filter, .. } => check_filter(filter),
             Request::Purge { selection, .. } | Request::Redrive { selection, .. } => selection.check(),
             _ => Ok(()),

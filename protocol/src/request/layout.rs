@@ -6,6 +6,7 @@ use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
+use crate::schedule::Schedule;
 use crate::selection::{put_sequences, read_sequences};
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
@@ -46,6 +47,9 @@ impl Request {
             Request::CloseSender { .. } => opcode::CLOSE_SENDER,
             Request::Publish { .. } => opcode::PUBLISH,
             Request::Scheduled { .. } => opcode::SCHEDULED,
+            Request::PutSchedule { .. } => opcode::PUT_SCHEDULE,
+            Request::DeleteSchedule { .. } => opcode::DELETE_SCHEDULE,
+            Request::ListSchedules { .. } => opcode::LIST_SCHEDULES,
             Request::OpenReceiver(_) => opcode::OPEN_RECEIVER,
             Request::Flow(_) => opcode::FLOW,
             Request::Settle { .. } => opcode::SETTLE,
@@ -117,6 +121,16 @@ impl Request {
                 action.put(out);
                 put_sequences(out, sequences);
             }
+            Request::PutSchedule { stamp, address, schedule } => {
+                stamp.put(out);
+                wire::put_text(out, address);
+                schedule.put(out);
+            }
+            Request::DeleteSchedule { stamp, address, schedule } => {
+                stamp.put(out);
+                wire::put_text(out, address);
+                wire::put_text(out, schedule);
+            }
             _ => self.put_entity_fields(out),
         }
     }
@@ -173,7 +187,8 @@ impl Request {
                 out.put_u8(u8::from(*dry_run));
             }
             Request::Causes { address, from, limit } => put_page(out, address, *from, *limit),
-            Request::ListSessions { address, after, limit } => {
+            Request::ListSessions { address, after, limit }
+            | Request::ListSchedules { address, after, limit } => {
                 wire::put_text(out, address);
                 wire::put_text(out, after);
                 out.put_u32(*limit);
@@ -238,6 +253,21 @@ impl Request {
                 address: reader.text("address")?,
                 action: ScheduledAction::read(reader)?,
                 sequences: read_sequences(reader)?,
+            },
+            opcode::PUT_SCHEDULE => Request::PutSchedule {
+                stamp: Stamp::read(reader)?,
+                address: reader.text("address")?,
+                schedule: Schedule::read(reader)?,
+            },
+            opcode::DELETE_SCHEDULE => Request::DeleteSchedule {
+                stamp: Stamp::read(reader)?,
+                address: reader.text("address")?,
+                schedule: reader.text("schedule")?,
+            },
+            opcode::LIST_SCHEDULES => Request::ListSchedules {
+                address: reader.text("address")?,
+                after: reader.text("after")?,
+                limit: reader.u32("limit")?,
             },
             _ => return Self::read_entity_fields(frame.opcode, reader),
         })

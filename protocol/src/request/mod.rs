@@ -11,6 +11,7 @@ pub use settle::{SettleItem, Settlement};
 
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
+use crate::schedule::Schedule;
 use bytes::Bytes;
 
 /// The newest version of the protocol that this crate speaks.
@@ -112,6 +113,33 @@ pub enum Request {
         action: ScheduledAction,
         /// The numbers they got when they were accepted.
         sequences: Vec<u64>,
+    },
+    /// Adds a schedule to a queue or topic, or replaces the one of its name.
+    PutSchedule {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The queue or topic.
+        address: String,
+        /// The schedule.
+        schedule: Schedule,
+    },
+    /// Removes a schedule.
+    DeleteSchedule {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The queue or topic.
+        address: String,
+        /// The schedule's name.
+        schedule: String,
+    },
+    /// Asks for the schedules of a queue or topic.
+    ListSchedules {
+        /// The queue or topic.
+        address: String,
+        /// Only names behind this one in order; empty for all.
+        after: String,
+        /// Schedules in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
+        limit: u32,
     },
     /// Opens a receiver.
     OpenReceiver(OpenReceiver),
@@ -295,6 +323,9 @@ pub mod opcode {
     pub const PUBLISH: u8 = 0x11;
     pub const CLOSE_SENDER: u8 = 0x12;
     pub const SCHEDULED: u8 = 0x13;
+    pub const PUT_SCHEDULE: u8 = 0x14;
+    pub const DELETE_SCHEDULE: u8 = 0x15;
+    pub const LIST_SCHEDULES: u8 = 0x16;
     pub const OPEN_RECEIVER: u8 = 0x20;
     pub const FLOW: u8 = 0x21;
     pub const SETTLE: u8 = 0x22;

@@ -18,6 +18,7 @@ use postrider_protocol::request::{
     SettleItem, Settlement, Stamp, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::{Id, Value};
 
@@ -32,6 +33,15 @@ pub fn small_message() -> Message {
         properties: vec![("priority".into(), "high".into())],
         body: Bytes::from_static(b"{\"total\":42}"),
         ..Message::default()
+    }
+}
+
+fn schedule() -> Schedule {
+    Schedule {
+        name: "nightly".into(),
+        cron: "0 3 * * *".into(),
+        zone: "Europe/Berlin".into(),
+        message: Message::new("report").encode(),
     }
 }
 
@@ -244,6 +254,9 @@ pub fn requests() -> Vec<Request> {
         },
         Request::Causes { address: "email-queue/$dead-letter".into(), from: 19, limit: 102 },
         Request::ListSessions { address: "email-queue".into(), after: "customer-6".into(), limit: 103 },
+        Request::PutSchedule { stamp: STAMP, address: "orders".into(), schedule: schedule() },
+        Request::DeleteSchedule { stamp: STAMP, address: "orders".into(), schedule: "nightly".into() },
+        Request::ListSchedules { address: "orders".into(), after: "hourly".into(), limit: 104 },
         Request::Consumers { address: "email-queue".into() },
         Request::Status,
         Request::Publish {
@@ -426,6 +439,7 @@ pub fn replies() -> Vec<Reply> {
             }],
             more: true,
         },
+        Reply::Schedules { schedules: vec![ScheduleInfo { schedule: schedule(), next_ms: 1 }], more: true },
         Reply::Consumers(consumers()),
         Reply::Status(StatusInfo {
             version: "0.1.0".into(),
@@ -480,6 +494,9 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::Redrive { .. } => "Redrive",
         Request::Causes { .. } => "Causes",
         Request::ListSessions { .. } => "ListSessions",
+        Request::PutSchedule { .. } => "PutSchedule",
+        Request::DeleteSchedule { .. } => "DeleteSchedule",
+        Request::ListSchedules { .. } => "ListSchedules",
         Request::Consumers { .. } => "Consumers",
         Request::Status => "Status",
     }
@@ -507,6 +524,7 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Worked { .. } => "Worked",
         Reply::Causes { .. } => "Causes",
         Reply::Sessions { .. } => "Sessions",
+        Reply::Schedules { .. } => "Schedules",
         Reply::Consumers(_) => "Consumers",
         Reply::Status(_) => "Status",
     }

@@ -17,6 +17,7 @@ use postrider_protocol::request::{
     SettleItem, Settlement, Stamp, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::{Id, Value};
 use proptest::collection::vec;
@@ -397,6 +398,15 @@ fn session_requests() -> Vec<BoxedStrategy<Request>> {
         (text(), text(), any::<u32>())
             .prop_map(|(address, after, limit)| Request::ListSessions { address, after, limit })
             .boxed(),
+        (stamp(), text(), schedule())
+            .prop_map(|(stamp, address, schedule)| Request::PutSchedule { stamp, address, schedule })
+            .boxed(),
+        (stamp(), text(), text())
+            .prop_map(|(stamp, address, schedule)| Request::DeleteSchedule { stamp, address, schedule })
+            .boxed(),
+        (text(), text(), any::<u32>())
+            .prop_map(|(address, after, limit)| Request::ListSchedules { address, after, limit })
+            .boxed(),
         text().prop_map(|address| Request::Consumers { address }).boxed(),
     ]
 }
@@ -630,6 +640,12 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
         (vec(session_info(), 0..4), any::<bool>())
             .prop_map(|(sessions, more)| Reply::Sessions { sessions, more })
             .boxed(),
+        (vec((schedule(), any::<u64>()), 0..4), any::<bool>())
+            .prop_map(|(found, more)| {
+                let info = |(schedule, next_ms)| ScheduleInfo { schedule, next_ms };
+                Reply::Schedules { schedules: found.into_iter().map(info).collect(), more }
+            })
+            .boxed(),
         consumers_info().prop_map(Reply::Consumers).boxed(),
         any::<u64>().prop_map(|locked_until_ms| Reply::SessionRenewed { locked_until_ms }).boxed(),
         (option::of(bytes()), any::<u64>())
@@ -637,4 +653,13 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
             .boxed(),
         status().prop_map(Reply::Status).boxed(),
     ]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    (text(), text(), text(), bytes()).prop_map(|(name, cron, zone, message)| Schedule {
+        name,
+        cron,
+        zone,
+        message,
+    })
 }

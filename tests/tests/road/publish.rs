@@ -100,11 +100,4 @@ async fn what_cannot_take_messages_says_so() {
     let sender = client.sender("q").await.expect("a sender");
     client.admin().delete("q").await.expect("deleted");
     refused(sender.send(Message::new("x")).await, ErrorCode::NotFound);
-    for planned in [
-        Message { time_to_live_ms: Some(1_000), ..Message::new("x") },
-        Message { scheduled_enqueue_time_ms: Some(1), ..Message::new("x") },
-    ] {
-        let sender = client.sender("t").await.expect("a sender");
-        refused(sender.send(planned).await, ErrorCode::InvalidArgument);
-    }
 }

@@ -75,6 +75,13 @@ fn lines<'a>(
     words: &'a [&'static str],
     part: fn(&str) -> &str,
 ) -> impl Iterator<Item = (usize, &'static str)> + 'a {
-    let word = move |line: &str| words.iter().find(|word| part(line).contains(**word)).copied();
+    let word = move |line: &str| words.iter().find(|word| has_word(part(line), word)).copied();
     text.lines().enumerate().filter_map(move |(at, line)| word(line).map(|word| (at + 1, word)))
+}
+
+/// Whether a line has a word that is not the end of a longer one, where it begins like one.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let begins = word.starts_with(is_part);
+    line.match_indices(word).any(|(at, _)| !begins || !line[..at].ends_with(is_part))
 }

@@ -95,6 +95,9 @@ impl Queue {
                 page.push(attempts, size as u32, mark);
                 strand.ready_bytes += size as u64;
                 strand.ready.insert(at, at + 1);
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.insert(at, mark);
+                }
             }
             None => {
                 // Numbers in between belong to other strands, unless a page begins there.

@@ -1,6 +1,6 @@
 //! Giving messages out.
 
-use super::{Event, HotPage, Queue, Slot, rank};
+use super::{Event, HotPage, Queue, rank};
 use crate::effect::PageRun;
 use crate::limits::PRIORITY_AGING_MS;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub struct Acquired {
 
 impl Acquired {
     /// Adds a message.
-    fn push(&mut self, page: u64, index: u32, attempts: u32, hot: &HotPage) {
+    pub(super) fn push(&mut self, page: u64, index: u32, attempts: u32, hot: &HotPage) {
         self.messages += 1;
         self.bytes += u64::from(hot.sizes[index as usize]);
         self.units += u64::from(hot.mark(index as usize).cost);
@@ -62,9 +62,9 @@ impl Queue {
         self.next_strand().is_some()
     }
 
-    /// The strand whose head is next: a more urgent one goes before one that has waited less long. What has to be
-    /// loaded first holds up what is less urgent.
-    fn next_strand(&self) -> Option<usize> {
+    /// The strand whose head is next: a more urgent one goes before one that has not waited so much longer. As long as
+    /// the head of one is not loaded, nobody knows.
+    pub(super) fn next_strand(&self) -> Option<usize> {
         let mut next: Option<(u64, usize)> = None;
         for (rank, strand) in self.strands.iter().enumerate() {
             match strand.head() {
@@ -73,7 +73,7 @@ impl Queue {
                     let turn = since.saturating_add(rank as u64 * PRIORITY_AGING_MS);
                     next = Some(next.map_or((turn, rank), |next| next.min((turn, rank))));
                 }
-                None if !strand.cold.is_empty() => break,
+                None if !strand.cold.is_empty() => return None,
                 None => {}
             }
         }
@@ -97,24 +97,30 @@ impl Queue {
         acquired
     }
 
-    /// Takes one message of a page in the window, wherever it stands; says whether it fits and could be taken.
-    pub fn acquire_one(
+    /// Takes one message of the window, whatever stands before it: `event` happens to it, which it must be able to.
+    pub fn acquire_one(&mut self, page: u64, index: u32, event: Event, acquired: &mut Acquired) {
+        let Some(hot) = self.window.get(&page) else { return };
+        let Some(attempts) = hot.slots.get(index as usize).and_then(|slot| slot.attempts()) else { return };
+        acquired.push(page, index, attempts, hot);
+        self.change(page, index, event);
+    }
+
+    /// Takes a message of the window as above, where that is not more than `most`; says whether it did.
+    pub fn acquire_within(
         &mut self,
         page: u64,
         index: u32,
+        event: Event,
         most: &Most,
-        lease: Option<u64>,
         acquired: &mut Acquired,
     ) -> bool {
         let Some(hot) = self.window.get(&page) else { return false };
-        let Some(Slot::Ready { attempts }) = hot.slots.get(index as usize).copied() else { return false };
-        let at = index as usize;
-        if !acquired.has_room(most, hot.sizes[at], hot.mark(at).cost) {
-            return false;
+        let Some(size) = hot.sizes.get(index as usize).copied() else { return false };
+        let fits = acquired.has_room(most, size, hot.mark(index as usize).cost);
+        if fits {
+            self.acquire_one(page, index, event, acquired);
         }
-        acquired.push(page, index, attempts, hot);
-        let event = lease.map_or(Event::Drop, |lease| Event::Lock { lease });
-        self.change(page, index, event).is_some()
+        fits
     }
 
     /// Acquires neighbours of one page from the first of `indices` on, as long as they fit.
@@ -138,7 +144,14 @@ impl Queue {
             let slot = hot.slots[index as usize];
             acquired.push(page, index, slot.attempts().unwrap_or(0), hot);
             hot.slots[index as usize] = slot.on(event).expect("a place in the ready set has a ready slot");
+            if event == Event::Drop {
+                hot.changed.remove(&index);
+            }
             index += 1;
+        }
+        if let Some(keyed) = &mut self.keyed {
+            let taken = indices.start..index;
+            taken.for_each(|at| keyed.remove(page + u64::from(at), hot.mark(at as usize)));
         }
         let (messages, bytes, units) =
             (acquired.messages - before.0, acquired.bytes - before.1, acquired.units - before.2);
@@ -147,6 +160,7 @@ impl Queue {
         if matches!(event, Event::Lock { .. }) {
             hot.locked += messages as u32;
             self.locked += messages;
+            self.locked_bytes += bytes;
             self.units += units;
         } else if messages > 0 {
             hot.live -= messages as u32;
@@ -161,7 +175,7 @@ impl Queue {
 }
 
 /// The page in the window that a place is in.
-fn page_of(window: &BTreeMap<u64, HotPage>, place: u64) -> (u64, &HotPage) {
+pub(super) fn page_of(window: &BTreeMap<u64, HotPage>, place: u64) -> (u64, &HotPage) {
     let (first, page) = window.range(..=place).next_back().expect("a ready message is in a hot page");
     (*first, page)
 }

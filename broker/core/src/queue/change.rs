@@ -15,7 +15,7 @@ impl Queue {
         self.enter(page, index, after);
         self.stirred.insert(page);
         if self.by_session && !after.is_locked() {
-            self.moved.push((page + u64::from(index), after));
+            self.moved.push((page, index, after));
         }
         // Locks are remembered by their leases.
         if before.attempts() != after.attempts() || !(is_plain(before) && is_plain(after)) {
@@ -58,10 +58,14 @@ impl Queue {
                 let strand = &mut self.strands[rank(page)];
                 strand.ready_bytes -= u64::from(hot.sizes[index as usize]);
                 strand.ready.remove(page + u64::from(index));
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.remove(page + u64::from(index), hot.mark(index as usize));
+                }
             }
             Slot::Locked { .. } => {
                 hot.locked -= 1;
                 self.locked -= 1;
+                self.locked_bytes -= u64::from(hot.sizes[index as usize]);
                 self.units -= u64::from(hot.mark(index as usize).cost);
             }
             Slot::Delayed { .. } => self.row_mut().delayed -= 1,
@@ -79,10 +83,14 @@ impl Queue {
                 let strand = &mut self.strands[rank(page)];
                 strand.ready_bytes += size;
                 strand.ready.insert(page + u64::from(index), page + u64::from(index) + 1);
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.insert(page + u64::from(index), hot.mark(index as usize));
+                }
             }
             Slot::Locked { .. } => {
                 hot.locked += 1;
                 self.locked += 1;
+                self.locked_bytes += size;
                 self.units += u64::from(hot.mark(index as usize).cost);
             }
             Slot::Delayed { .. } => self.row_mut().delayed += 1,

@@ -17,14 +17,18 @@ mod accept;
 mod acquire;
 mod change;
 mod hot;
+mod keyed;
+mod oldest;
 mod pages;
 mod purge;
 mod slot;
 mod strand;
+mod view;
 
 pub use acquire::{Acquired, Most};
 pub use slot::{Event, Slot};
 pub use strand::{number, place, rank};
+pub use view::PageView;
 
 use crate::command::ReceiverKey;
 use crate::fact::QueueRow;
@@ -32,6 +36,7 @@ use crate::key::QueueId;
 use crate::limits::Window;
 use crate::page::PageBuilder;
 use hot::HotPage;
+use keyed::Keyed;
 use std::collections::{BTreeMap, BTreeSet};
 use strand::Strand;
 
@@ -53,6 +58,8 @@ pub struct Queue {
     /// The counters as they are stored, but for `low`.
     row: QueueRow,
     locked: u64,
+    /// Bytes of the locked messages.
+    locked_bytes: u64,
     /// Capacity units of the locked messages.
     units: u64,
     bounds: Window,
@@ -61,6 +68,8 @@ pub struct Queue {
     parked: BTreeMap<u64, u32>,
     /// By rank, the most urgent first.
     strands: Vec<Strand>,
+    /// What is ready by key, where the queue shares by keys.
+    keyed: Option<Keyed>,
     pending: Vec<Pending>,
     /// Pages whose state has to be stored.
     changed: BTreeSet<u64>,
@@ -70,7 +79,7 @@ pub struct Queue {
     /// Whether its messages are given out by session: then no page stays in the window without a locked message.
     by_session: bool,
     /// Of such a queue, the messages that left a lock or are gone, and what they are now.
-    moved: Vec<(u64, Slot)>,
+    moved: Vec<(u64, u32, Slot)>,
     /// The receivers that are open on it, in the order they came.
     pub receivers: Vec<ReceiverKey>,
 }
@@ -89,11 +98,13 @@ impl Queue {
             id,
             row,
             locked: 0,
+            locked_bytes: 0,
             units: 0,
             bounds,
             window: BTreeMap::new(),
             parked: BTreeMap::new(),
             strands: (0..levels).map(|rank| Strand::cold(rank, low, row.next)).collect(),
+            keyed: None,
             pending: Vec::new(),
             changed: BTreeSet::new(),
             stirred: BTreeSet::new(),
@@ -114,8 +125,8 @@ impl Queue {
         self.by_session
     }
 
-    /// The places whose messages left a lock or are gone since this was asked last, and what they are now.
-    pub fn take_moved(&mut self) -> Vec<(u64, Slot)> {
+    /// The messages that left a lock or are gone since this was asked last: page, index, and what they are now.
+    pub fn take_moved(&mut self) -> Vec<(u64, u32, Slot)> {
         std::mem::take(&mut self.moved)
     }
 
@@ -160,6 +171,11 @@ impl Queue {
     /// Messages that are locked.
     pub fn locked(&self) -> u64 {
         self.locked
+    }
+
+    /// Bytes of the messages that are locked.
+    pub fn locked_bytes(&self) -> u64 {
+        self.locked_bytes
     }
 
     /// Capacity units of the messages that are locked.
@@ -209,7 +225,7 @@ impl Queue {
         }
     }
 
-    fn claims(&self) -> [(&'static str, bool); 8] {
+    fn claims(&self) -> [(&'static str, bool); 9] {
         let slots = || self.window.values().flat_map(|page| page.slots.iter());
         let count = |what: fn(&Slot) -> bool| slots().filter(|slot| what(slot)).count() as u64;
         let live = count(|slot| *slot != Slot::Gone);
@@ -218,6 +234,7 @@ impl Queue {
             let pages = self.window.range(place(rank, 0)..place(rank + 1, 0));
             pages.map(|(_, page)| page.bytes_where(Slot::is_ready)).sum()
         };
+        let locked_bytes: u64 = self.window.values().map(|page| page.bytes_where(Slot::is_locked)).sum();
         let in_order = |strand: &Strand| {
             let pairs = strand.cold.iter().zip(strand.cold.iter().skip(1));
             pairs.into_iter().all(|(a, b)| a.1 < b.0) && strand.cold.iter().all(|(from, to)| from < to)
@@ -229,6 +246,7 @@ impl Queue {
             ),
             ("ready slots are the ready places", count(|slot| slot.is_ready()) == self.ready()),
             ("locked slots are counted", count(|slot| slot.is_locked()) == self.locked),
+            ("the bytes of locked messages are counted", locked_bytes == self.locked_bytes),
             ("messages in memory are not more than all", live + parked <= self.row.active),
             ("without cold ranges all are in memory", !self.is_all_hot() || live + parked == self.row.active),
             ("an empty queue has no bytes", self.row.active > 0 || self.row.bytes == 0),

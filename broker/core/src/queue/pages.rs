@@ -27,7 +27,8 @@ impl Queue {
         }
     }
 
-    pub(super) fn seal_pending(&mut self, facts: &mut Vec<Fact>) {
+    /// Says what must be remembered of the pages that this turn has filled so far.
+    pub fn seal_pending(&mut self, facts: &mut Vec<Fact>) {
         for pending in std::mem::take(&mut self.pending) {
             let records = pending.builder.len();
             facts.push(Fact::PageWritten(self.id, pending.first, pending.builder.build()));
@@ -92,6 +93,9 @@ impl Queue {
         for (at, slot) in (0..).zip(&page.slots) {
             if slot.is_ready() {
                 strand.ready.remove(first + at);
+                if let Some(keyed) = &mut self.keyed {
+                    keyed.remove(first + at, page.mark(at as usize));
+                }
             }
         }
         strand.ready_bytes -= page.bytes_where(Slot::is_ready);
@@ -143,6 +147,9 @@ impl Queue {
         strand.ready_bytes += hot.bytes_where(Slot::is_ready);
         for (at, _) in (0..).zip(&hot.slots).filter(|(_, slot)| slot.is_ready()) {
             strand.ready.insert(first + at, first + at + 1);
+            if let Some(keyed) = &mut self.keyed {
+                keyed.insert(first + at, hot.mark(at as usize));
+            }
         }
         self.window.insert(first, hot);
         Ok(())
@@ -183,9 +190,14 @@ impl Queue {
         self.change(page, index, super::Event::Lock { lease }).is_some()
     }
 
-    /// In recovery: nothing that was done has to be stored.
+    /// In recovery: nothing that was done has to be stored. Whether the store still calls for a page with locks is not
+    /// known: it will be told again when a lock ends.
     pub fn recovered(&mut self) {
-        self.stirred.clear();
+        for first in std::mem::take(&mut self.stirred) {
+            if let Some(page) = self.window.get_mut(&first) {
+                page.alarm_ms = NEVER_MS;
+            }
+        }
         self.changed.clear();
     }
 

@@ -27,8 +27,7 @@ impl Queue {
             facts.extend(strand.cold.drain(..).map(|(from, to)| Fact::PagesGone(self.id, from, to)));
             strand.forget_load();
         }
-        let locked_bytes = self.window.values().map(|page| page.bytes_where(Slot::is_locked)).sum();
-        let locked = self.locked;
+        let (locked, locked_bytes) = (self.locked, self.locked_bytes);
         let row = self.row_mut();
         (row.active, row.bytes, row.delayed, row.deferred) = (locked, locked_bytes, 0, 0);
         before - locked

@@ -77,10 +77,13 @@ impl Strand {
 
     /// Takes `from..to` out of the cold range around it; says whether it was cold.
     pub fn warm(&mut self, from: u64, to: u64) -> bool {
-        let Some(at) = self.cold.iter().position(|(first, end)| *first <= from && from < *end) else {
+        let Some(at) = self.cold.partition_point(|(first, _)| *first <= from).checked_sub(1) else {
             return false;
         };
         let (first, end) = self.cold[at];
+        if end <= from {
+            return false;
+        }
         self.cold.remove(at);
         for range in [(to, end), (first, from)] {
             if range.0 < range.1 {

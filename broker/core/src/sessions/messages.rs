@@ -3,20 +3,18 @@
 use super::SessionRow;
 use crate::command::ReceiverKey;
 use crate::context::{Context, Damage, Now, Rows};
-use crate::effect::{Deliver, Effect};
+use crate::effect::Effect;
 use crate::fact::Fact;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::limits::SESSION_SCAN;
-use crate::moves::At;
-use crate::page::Mark;
-use crate::queue::{Acquired, Most, Slot, number, place, rank};
+use crate::moves::{At, Cause, decode};
+use crate::queue::{Acquired, Event, Most, Slot, number};
 use crate::shard::Shard;
 use bytes::Buf;
 use postrider_protocol::limits::BATCH_BYTES;
-use postrider_protocol::message::{DeadLetterInfo, Incoming, Message, Record};
+use postrider_protocol::message::{Incoming, Record};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::ReceiveMode;
-use postrider_protocol::token::LockToken;
 
 impl Shard {
     /// Books a message that was just appended to a queue with sessions.
@@ -36,34 +34,25 @@ impl Shard {
     }
 
     /// Puts a message that should have a session, and has none, into the dead letters.
-    pub(crate) fn refuse_without_session(&mut self, now: Now, id: QueueId, incoming: &Incoming) -> u64 {
-        let source = self.catalog.get(id.entity).map(|entity| entity.row.name.clone());
-        let target = QueueId::dead_letter(id.entity);
-        let queue = self.queues.get_mut(&target).expect("a subscription has its dead letters from birth");
-        let record = Record {
-            enqueued_time_ms: now.wall_ms,
-            enqueued_sequence: queue.next(),
-            dead_letter: Some(DeadLetterInfo {
-                source: source.unwrap_or_default(),
-                reason: "SessionIdMissing".to_owned(),
-                description: "the subscription requires a session_id".to_owned(),
-                time_ms: now.wall_ms,
-            }),
-            expires_at_ms: None,
-            redrive_count: 0,
-            message: incoming.bytes.clone(),
-        };
-        self.touched.insert(target);
-        self.hungry.insert(target);
-        queue.append_record(now, 0, Mark::default(), &record, 0)
+    pub(crate) fn refuse_without_session(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        incoming: &Incoming,
+    ) -> u64 {
+        let record =
+            Record { enqueued_time_ms: cx.now.wall_ms, message: incoming.bytes.clone(), ..Record::default() };
+        let cause =
+            Cause { reason: "SessionIdMissing", description: "the subscription requires a session_id" };
+        self.append_dead_letter(cx, id.entity, record, 0, cause)
     }
 
     /// Books what left a lock or is gone since this was done last.
     pub(crate) fn settle_sessions(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
         let moved = self.queues.get_mut(&id).map(|queue| queue.take_moved()).unwrap_or_default();
-        for (at, slot) in moved {
-            let sequence = number(at);
-            let session = self.session_of(cx, id, sequence)?;
+        for (page, index, slot) in moved {
+            let at = At { queue: id, page, index };
+            let (session, sequence) = (self.session_of(cx, at)?, at.sequence());
             let Some(sessions) = self.sessions.get_mut(&id) else { return Ok(()) };
             sessions.locked.remove(&sequence);
             match slot {
@@ -79,40 +68,16 @@ impl Shard {
     }
 
     /// The session of a message: known where it is locked or new, else its record says it.
-    fn session_of(&mut self, cx: &Context<'_>, id: QueueId, sequence: u64) -> Result<u64, Damage> {
-        let missing = || Damage::new(format!("message {sequence} of {id:?} belongs to no session"));
-        let sessions = self.sessions.get(&id).ok_or_else(missing)?;
+    fn session_of(&mut self, cx: &Context<'_>, at: At) -> Result<u64, Damage> {
+        let sequence = at.sequence();
+        let missing = || Damage::new(format!("message {sequence} of {:?} belongs to no session", at.queue));
+        let sessions = self.sessions.get(&at.queue).ok_or_else(missing)?;
         if let Some(session) = sessions.locked.get(&sequence).or_else(|| sessions.fresh.get(&sequence)) {
             return Ok(*session);
         }
-        let levels = self.queues.get(&id).map_or(0, |queue| queue.levels());
-        for rank in 0..levels {
-            if let Some(at) = self.find_page(cx, id, place(rank, sequence))? {
-                let record = self.read_record(cx, at)?;
-                let message = Message::decode(record.message).map_err(|_| missing())?;
-                let session_id = message.session_id.unwrap_or_default();
-                let session = self.sessions.get(&id).and_then(|it| it.by_id.get(session_id.as_str()));
-                return session.copied().ok_or_else(missing);
-            }
-        }
-        Err(missing())
-    }
-
-    /// The stored page that has a record at a place.
-    fn find_page(&self, cx: &Context<'_>, id: QueueId, at: u64) -> Result<Option<At>, Damage> {
-        let from = place(rank(at), (number(at) + 1).saturating_sub(crate::limits::PAGE_MESSAGES as u64));
-        let mut found = None;
-        cx.rows.scan(&KeyRange::pages(self.id, id, from, at + 1), &mut |key, value| {
-            if let Key::Page(_, _, page) = Key::decode(key)? {
-                let stored = crate::page::Page::open(bytes::Bytes::copy_from_slice(value))?;
-                let index = (at - page) as usize;
-                if stored.record(index).is_some() {
-                    found = Some(At { queue: id, page, index: index as u32 });
-                }
-            }
-            Ok(true)
-        })?;
-        Ok(found)
+        let session_id = decode(self.read_record(cx, at)?.message)?.session_id.unwrap_or_default();
+        let session = self.sessions.get(&at.queue).and_then(|it| it.by_id.get(session_id.as_str()));
+        session.copied().ok_or_else(missing)
     }
 
     fn forget_message(
@@ -164,12 +129,17 @@ impl Shard {
     }
 
     /// Gives out what a queue's sessions have ready, and wakes those who wait for a session.
-    pub(crate) fn deliver_sessions(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
+    pub(crate) fn deliver_sessions(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        gives: bool,
+    ) -> Result<(), Damage> {
         self.settle_sessions(cx, id)?;
         self.wake_waiting(cx, id)?;
         let receivers = self.queues.get(&id).map(|queue| queue.receivers.clone()).unwrap_or_default();
         for key in receivers {
-            while self.deliver_session(cx, id, key)? {}
+            while gives && self.deliver_session(cx, id, key)? {}
             self.answer_session_drains(key);
         }
         self.settle_sessions(cx, id)
@@ -201,7 +171,10 @@ impl Shard {
             lock.cursor = cursor;
         }
         if acquired.messages > 0 {
-            self.hand_over(cx, id, key, lease, acquired);
+            if let Some(receiver) = self.receivers.get_mut(&key) {
+                receiver.spend(acquired.messages);
+            }
+            self.hand_out(cx, id, key, lease, acquired);
         }
         Ok(cursor > lock.cursor)
     }
@@ -241,30 +214,14 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else { return Ok(false) };
         Ok(match queue.slot(page, index) {
             Some(Slot::Ready { .. }) if queue.expires_ms(page, index) > cx.now.wall_ms => {
-                queue.acquire_one(page, index, most, lease, acquired)
+                {
+                let event = lease.map_or(Event::Drop, |lease| Event::Lock { lease });
+                queue.acquire_within(page, index, event, most, acquired)
+            }
             }
             Some(Slot::Deferred { .. } | Slot::Gone) => true,
             _ => false,
         })
-    }
-
-    fn hand_over(
-        &mut self,
-        cx: &Context<'_>,
-        id: QueueId,
-        key: ReceiverKey,
-        lease: Option<u64>,
-        acquired: Acquired,
-    ) {
-        if let Some(receiver) = self.receivers.get_mut(&key) {
-            receiver.deliver(acquired.messages, acquired.bytes);
-        }
-        let (token, locked_until_ms) = match lease {
-            Some(lease) => self.lease(cx, id, key, lease, &acquired),
-            None => (LockToken { shard: self.id, lease: 0, place: 0, salt: 0 }, 0),
-        };
-        let deliver = Deliver { receiver: key, queue: id, token, locked_until_ms, runs: acquired.runs };
-        self.turn.effects.push(Effect::Deliver(deliver));
     }
 
     /// A receiver that could still take something has all that its session had for it.

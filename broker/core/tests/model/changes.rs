@@ -3,21 +3,26 @@
 use super::answer::{Answer, Why, invalid, why, why_of};
 use super::queue::{Message, Queue};
 use super::reference::{Entity, Model};
+use bytes::Bytes;
 use postrider_core::command::Change;
 use postrider_core::context::Now;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName, Lane};
-use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
+use postrider_protocol::options::{
+    DEAD_LETTER_ON_EXPIRATION, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options,
+    PRIORITY_LEVELS, RETRY,
+};
 use postrider_protocol::request::{SettleItem, Settlement};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::token::LockToken;
+use postrider_protocol::value::Value;
 use std::collections::BTreeMap;
 
 impl Model {
     pub fn change(&mut self, now: Now, change: &Change) -> Result<Answer, Why> {
         match change {
-            Change::Publish { entity, atomic, messages } => self.publish(entity, *atomic, messages),
+            Change::Publish { entity, atomic, messages } => self.publish(now, entity, *atomic, messages),
             Change::Settle(items) => {
                 let places = items.iter().flat_map(|item| (0..item.run).map(move |offset| (item, offset)));
                 Ok(Answer::Settled(places.map(|(item, offset)| self.settle(now, item, offset)).collect()))
@@ -29,8 +34,7 @@ impl Model {
                 if entity.kind == EntityKind::Topic {
                     return Err(invalid("lock_duration_ms"));
                 }
-                entity.lock_ms = options.number(LOCK_DURATION_MS, entity.lock_ms);
-                entity.max = options.number(MAX_DELIVERY_COUNT, entity.max);
+                entity.set(options);
                 Ok(Answer::Done)
             }
             Change::Delete { name } => self.delete(name),
@@ -63,6 +67,7 @@ impl Model {
 
     fn publish(
         &mut self,
+        now: Now,
         name: &EntityName,
         atomic: bool,
         messages: &[Result<Incoming, Refusal>],
@@ -76,18 +81,18 @@ impl Model {
         }
         let publish = |message: &Result<Incoming, Refusal>| match message {
             Err(refusal) => Err(why_of(refusal)),
-            Ok(incoming) if kind == EntityKind::Queue => Ok(self.find(name)?.main.append(fresh(incoming))),
-            Ok(incoming) => Ok(self.fan_out(name, incoming)),
+            Ok(incoming) if kind == EntityKind::Queue => Ok(self.find(name)?.take(now, incoming)),
+            Ok(incoming) => Ok(self.fan_out(now, name, incoming)),
         };
         Ok(Answer::Published(messages.iter().map(publish).collect()))
     }
 
-    fn fan_out(&mut self, topic: &EntityName, incoming: &Incoming) -> u64 {
+    fn fan_out(&mut self, now: Now, topic: &EntityName, incoming: &Incoming) -> u64 {
         let mut copies = 0;
         for entity in self.entities.values_mut() {
             let of_topic = entity.kind == EntityKind::Subscription && entity.name.home() == topic.key();
             if of_topic && entity.rules.values().any(|filter| filter.matches(&incoming.message)) {
-                entity.main.append(fresh(incoming));
+                entity.take(now, incoming);
                 copies += 1;
             }
         }
@@ -102,17 +107,32 @@ impl Model {
         let found =
             self.queues(&|_| true).into_iter().find_map(|at| Some((self.queue(&at)?.locked_by(token)?, at)));
         let (sequence, at) = found.ok_or(why(ErrorCode::LockLost))?;
-        let queue = self.queue_mut(&at).unwrap();
+        let message = self.queue_mut(&at).unwrap().messages.get_mut(&sequence).unwrap();
         match &item.settlement {
-            Settlement::Complete => _ = queue.messages.remove(&sequence),
-            Settlement::Release => queue.messages.get_mut(&sequence).unwrap().lock = None,
-            Settlement::Abandon { .. } => self.fail(&at, sequence),
+            Settlement::Abandon { properties, .. }
+            | Settlement::DeadLetter { properties, .. }
+            | Settlement::Defer { properties }
+                if !properties.is_empty() =>
+            {
+                message.bytes = changed(message.bytes.clone(), properties);
+            }
+            _ => {}
+        }
+        match &item.settlement {
+            Settlement::Complete => _ = self.queue_mut(&at).unwrap().messages.remove(&sequence),
+            Settlement::Release => _ = self.unlock(now, &at, sequence),
+            Settlement::Abandon { delay_ms, .. } => self.fail(now, &at, sequence, *delay_ms),
             Settlement::DeadLetter { .. } if at.1 == Lane::DeadLetter => return Err(invalid("settlement")),
             Settlement::DeadLetter { reason, .. } => self.dead_letter(&at, sequence, reason),
+            Settlement::Defer { .. } => {
+                if !self.unlock(now, &at, sequence) {
+                    let queue = self.queue_mut(&at).unwrap();
+                    queue.messages.get_mut(&sequence).unwrap().deferred = true;
+                }
+            }
             Settlement::Renew { duration_ms } => {
                 return Ok(Some(self.renew(now, &at, sequence, *duration_ms)));
             }
-            Settlement::Defer { .. } => return Err(invalid("defer")),
         }
         Ok(None)
     }
@@ -147,17 +167,23 @@ impl Model {
         if kind == EntityKind::Subscription && rules.is_empty() {
             rules.insert("$default".to_owned(), Filter::True);
         }
-        let entity = Entity {
+        let mut entity = Entity {
             name: name.clone(),
             kind,
-            lock_ms: options.number(LOCK_DURATION_MS, 60_000),
-            max: options.number(MAX_DELIVERY_COUNT, 10),
+            lock_ms: 60_000,
+            max: 10,
+            ttl_ms: u64::MAX,
+            keeps_expired: false,
+            levels: options.number(PRIORITY_LEVELS, 1),
+            retry_ms: 0,
+            expired: 0,
             rules,
             main: Queue::new(),
             dead: Queue::new(),
             published: 0,
             unmatched: 0,
         };
+        entity.set(options);
         self.entities.insert(name.key(), entity);
         Ok(Answer::Done)
     }
@@ -187,6 +213,41 @@ impl Model {
     }
 }
 
-fn fresh(incoming: &Incoming) -> Message {
-    Message { bytes: incoming.bytes.clone(), attempts: 0, lock: None, dead: None }
+impl Entity {
+    fn set(&mut self, options: &Options) {
+        self.lock_ms = options.number(LOCK_DURATION_MS, self.lock_ms);
+        self.max = options.number(MAX_DELIVERY_COUNT, self.max);
+        self.ttl_ms = options.number(DEFAULT_TTL_MS, self.ttl_ms);
+        self.keeps_expired = options.flag(DEAD_LETTER_ON_EXPIRATION, self.keeps_expired);
+        let retry = options.text(RETRY).and_then(|retry| retry.strip_prefix("list ")?.strip_suffix('s'));
+        self.retry_ms = retry.map_or(self.retry_ms, |retry| retry.parse::<u64>().unwrap() * 1_000);
+    }
+
+    fn take(&mut self, now: Now, incoming: &Incoming) -> u64 {
+        let ttl_ms = incoming.message.time_to_live_ms.unwrap_or(u64::MAX).min(self.ttl_ms);
+        let priority = u64::from(incoming.message.priority.unwrap_or(1));
+        self.main.append(Message {
+            bytes: incoming.bytes.clone(),
+            attempts: 0,
+            lock: None,
+            rank: self.levels - priority.min(self.levels),
+            since_ms: now.wall_ms,
+            expires_ms: now.wall_ms.saturating_add(ttl_ms),
+            delayed_ms: None,
+            deferred: false,
+            dead: None,
+        })
+    }
+}
+
+/// A message with some of its properties changed.
+fn changed(bytes: Bytes, changes: &[(String, Value)]) -> Bytes {
+    let mut message = postrider_protocol::message::Message::decode(bytes).unwrap();
+    for (name, value) in changes {
+        match message.properties.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((_, known)) => *known = value.clone(),
+            None => message.properties.push((name.clone(), value.clone())),
+        }
+    }
+    message.encode()
 }

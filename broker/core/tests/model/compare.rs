@@ -3,13 +3,16 @@
 use super::queue::{Lock, Queue};
 use super::reference::Durations;
 use super::run::Run;
+use bytes::BytesMut;
 use postrider_core::command::{Command, ReceiverKey, Ticket};
 use postrider_core::context::Rows;
-use postrider_core::effect::Deliver;
+use postrider_core::effect::{Deliver, PageRun};
 use postrider_core::fact::{Fact, QueueRow};
 use postrider_core::key::{Key, KeyRange, QueueId};
+use postrider_core::moves::changed_record;
 use postrider_core::outcomes::OutcomesRow;
 use postrider_core::page::{Page, PageState};
+use postrider_core::queue::number;
 use postrider_protocol::entity::Counters;
 use postrider_protocol::message::Record;
 use postrider_protocol::name::{EntityName, Lane};
@@ -66,9 +69,9 @@ impl Run {
             self.remember(deliver.token, count, Durations { own_ms, longest_ms: own_ms });
         }
         for (place, (run, index)) in messages.into_iter().enumerate() {
-            let sequence = run.page + u64::from(index);
+            let sequence = number(run.page) + u64::from(index);
             if !receiver.deletes {
-                self.is_what_was_sent(shard, deliver.queue, &at, run.page, index);
+                self.is_what_was_sent(shard, deliver.queue, &at, run, index);
             }
             let deadline_ms = self.world.now.mono_ms + own_ms;
             let queue = self.model.queue_mut(&at).unwrap();
@@ -106,10 +109,13 @@ impl Run {
         );
     }
 
-    fn is_what_was_sent(&self, shard: u16, id: QueueId, at: &(String, Lane), page: u64, index: u32) {
-        let record = self.world.record(shard, id, page, index);
-        let message = &self.model.queue(at).unwrap().messages[&(page + u64::from(index))];
+    fn is_what_was_sent(&self, shard: u16, id: QueueId, at: &(String, Lane), run: &PageRun, index: u32) {
+        let mut stored = BytesMut::new();
+        self.world.record(shard, id, run.page, index).put(&mut stored);
+        let record = changed_record(stored.freeze(), run.changes.as_ref()).unwrap();
+        let message = &self.model.queue(at).unwrap().messages[&(number(run.page) + u64::from(index))];
         assert_eq!(record.message, message.bytes);
+        assert_eq!(record.expires_at_ms.unwrap_or(u64::MAX), message.expires_ms);
         let dead = record.dead_letter.map(|dead| (record.enqueued_sequence, dead.reason));
         assert_eq!(dead, message.dead);
     }
@@ -191,6 +197,9 @@ impl Run {
             subscriptions: subscriptions.count() as u64,
             last_sequence: if topic { entity.published } else { entity.main.next - 1 },
             unmatched: entity.unmatched,
+            deferred: entity.main.deferred(),
+            delayed: entity.main.delayed(),
+            expired: entity.expired,
             ..Counters::default()
         }
     }
@@ -236,15 +245,18 @@ impl Run {
             let page = Page::open(value.clone()).unwrap();
             let state = self.world.rows.get(&Key::PageState(shard, id, first)).unwrap();
             let state = PageState::of(&page, state).unwrap();
-            assert!(first >= row.low, "page {first} is below {}", row.low);
+            assert!(number(first) >= row.low, "page {first} is below {}", row.low);
             assert!(state.attempts.iter().any(Option::is_some), "page {first} is left over");
             for (index, attempts) in state.attempts.iter().enumerate() {
                 let Some(attempts) = attempts else { continue };
                 let message = queue
                     .messages
-                    .get(&(first + index as u64))
+                    .get(&(number(first) + index as u64))
                     .expect("a message that is gone is in the rows");
                 assert_eq!(message.attempts, *attempts);
+                assert_eq!(message.deferred, state.deferred.contains(&(index as u32)));
+                let delayed = state.delayed.iter().find(|(at, _)| *at == index as u32);
+                assert_eq!(message.delayed_ms, delayed.map(|(_, until_ms)| *until_ms));
                 found += 1;
                 bytes += u64::from(page.size(index));
             }

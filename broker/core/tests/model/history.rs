@@ -1,6 +1,6 @@
 //! What happens in a history, made into commands.
 
-use super::ops::{CLIENTS, How, Item, Op, QUEUES, SUBSCRIPTIONS, Sent, TOPICS};
+use super::ops::{CLIENTS, How, Item, Op, QUEUES, SUBSCRIPTIONS, Sent, Setup, TOPICS};
 use super::queue::Queue;
 use super::run::Run;
 use super::support::world::incoming;
@@ -8,9 +8,13 @@ use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Rec
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::{Address, EntityName, Lane};
-use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options};
+use postrider_protocol::options::{
+    DEAD_LETTER_ON_EXPIRATION, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options,
+    PRIORITY_LEVELS, RETRY,
+};
 use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::rule::{Filter, Rule};
+use postrider_protocol::value::Value;
 
 /// The entities of a history by number; some may not be there.
 fn entity(number: usize) -> EntityName {
@@ -27,8 +31,32 @@ fn subscription(number: usize) -> EntityName {
     EntityName::new(&format!("{topic}/subscriptions/{name}")).unwrap()
 }
 
-fn options(lock_s: u64, max: u64) -> Options {
-    Options::new().with_number(LOCK_DURATION_MS, lock_s * 1_000).with_number(MAX_DELIVERY_COUNT, max)
+/// The options that can be changed.
+fn changes(setup: &Setup) -> Options {
+    let mut options = Options::new()
+        .with_number(LOCK_DURATION_MS, setup.lock_s * 1_000)
+        .with_number(MAX_DELIVERY_COUNT, setup.max)
+        .with_flag(DEAD_LETTER_ON_EXPIRATION, setup.keeps_expired);
+    if setup.ttl_s > 0 {
+        options = options.with_number(DEFAULT_TTL_MS, setup.ttl_s * 1_000);
+    }
+    if setup.retry_s > 0 {
+        options = options.with_text(RETRY, format!("list {}s", setup.retry_s));
+    }
+    options
+}
+
+fn options(setup: &Setup) -> Options {
+    changes(setup).with_number(PRIORITY_LEVELS, setup.levels)
+}
+
+/// What consumers change where they change something.
+fn changed(change: bool) -> Vec<(String, Value)> {
+    if change {
+        vec![("Seen".to_owned(), Value::Int(1)), ("priority".to_owned(), Value::Null)]
+    } else {
+        Vec::new()
+    }
 }
 
 fn rule(number: usize, filter: usize) -> Rule {
@@ -45,9 +73,9 @@ fn rule(number: usize, filter: usize) -> Rule {
 impl Run {
     pub fn op(&mut self, op: &Op) {
         match op {
-            Op::CreateQueue { name, lock_s, max } => {
+            Op::CreateQueue { name, setup } => {
                 let name = EntityName::new(QUEUES[*name]).unwrap();
-                self.create(name, EntityKind::Queue, options(*lock_s, *max), Vec::new());
+                self.create(name, EntityKind::Queue, options(setup), Vec::new());
             }
             Op::CreateTopic { name } => {
                 self.create(
@@ -57,13 +85,13 @@ impl Run {
                     Vec::new(),
                 );
             }
-            Op::CreateSubscription { topic, name, lock_s, max } => {
+            Op::CreateSubscription { topic, name, setup } => {
                 let rules = if *name == 1 { vec![rule(1, 2)] } else { Vec::new() };
                 let subscription = subscription(topic + 2 * name);
-                self.create(subscription, EntityKind::Subscription, options(*lock_s, *max), rules);
+                self.create(subscription, EntityKind::Subscription, options(setup), rules);
             }
-            Op::Update { entity: at, lock_s, max } => {
-                self.change(entity(*at), |name| Change::Update { name, options: options(*lock_s, *max) });
+            Op::Update { entity: at, setup } => {
+                self.change(entity(*at), |name| Change::Update { name, options: changes(setup) });
             }
             Op::Delete { entity: at } if *at < 11 => self.change(entity(*at), |name| Change::Delete { name }),
             Op::PutRule { subscription: at, rule: number, filter, replace } => {
@@ -180,8 +208,10 @@ impl Run {
             return Err(Refusal::invalid("subject", "is too long"));
         }
         self.bodies += 1;
-        let message = Message::new(vec![b'.'; sent.bytes]).with_id(self.bodies);
-        Ok(incoming(&match sent.priority {
+        let mut message = Message::new(vec![b'.'; sent.bytes]).with_id(self.bodies);
+        message.time_to_live_ms = (sent.ttl_s > 0).then_some(sent.ttl_s * 1_000);
+        message.priority = (sent.priority > 0).then_some(sent.priority);
+        Ok(incoming(&match sent.properties {
             0 => message,
             1 => message.with_property("Priority", "high"),
             _ => message.with_property("priority", "high").with_property("region", "eu"),
@@ -256,12 +286,15 @@ impl Run {
         token.salt ^= u32::from(item.guessed);
         let settlement = match item.how {
             How::Complete => Settlement::Complete,
-            How::Abandon => Settlement::Abandon { delay_ms: 0, properties: Vec::new() },
-            How::DeadLetter => Settlement::DeadLetter {
+            How::Abandon { delay_s, change } => {
+                Settlement::Abandon { delay_ms: delay_s * 1_000, properties: changed(change) }
+            }
+            How::DeadLetter { change } => Settlement::DeadLetter {
                 reason: "Broken".to_owned(),
                 description: String::new(),
-                properties: Vec::new(),
+                properties: changed(change),
             },
+            How::Defer { change } => Settlement::Defer { properties: changed(change) },
             How::Release => Settlement::Release,
             How::Renew(duration_ms) => Settlement::Renew { duration_ms },
         };

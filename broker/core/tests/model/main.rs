@@ -32,7 +32,7 @@ fn agree(shards: u16, window: Window) {
         max_shrink_iters: 20_000,
         ..Config::default()
     };
-    let history = proptest::collection::vec(ops::op(), 1..120);
+    let history = proptest::collection::vec(ops::op(), 1..200);
     TestRunner::new(config)
         .run(&history, |history| {
             run::run(shards, window, &history);

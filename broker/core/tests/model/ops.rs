@@ -15,8 +15,7 @@ pub const HANDLES: u32 = 2;
 pub enum Op {
     CreateQueue {
         name: usize,
-        lock_s: u64,
-        max: u64,
+        setup: Setup,
     },
     CreateTopic {
         name: usize,
@@ -24,13 +23,11 @@ pub enum Op {
     CreateSubscription {
         topic: usize,
         name: usize,
-        lock_s: u64,
-        max: u64,
+        setup: Setup,
     },
     Update {
         entity: usize,
-        lock_s: u64,
-        max: u64,
+        setup: Setup,
     },
     Delete {
         entity: usize,
@@ -114,12 +111,29 @@ pub enum Op {
     },
 }
 
+/// What an entity is created with, or changed to.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub lock_s: u64,
+    pub max: u64,
+    /// 0 leaves it as it is.
+    pub ttl_s: u64,
+    pub keeps_expired: bool,
+    pub levels: u64,
+    /// Seconds between attempts; 0 leaves it as it is.
+    pub retry_s: u64,
+}
+
 /// A message to publish.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    pub priority: usize,
+    /// Which properties it has, for the rules.
+    pub properties: usize,
     pub bytes: usize,
     pub refused: bool,
+    /// Seconds to live; 0 for as long as the entity says.
+    pub ttl_s: u64,
+    pub priority: u8,
 }
 
 /// Settling a run of places.
@@ -136,8 +150,9 @@ pub struct Item {
 #[derive(Debug, Clone, Copy)]
 pub enum How {
     Complete,
-    Abandon,
-    DeadLetter,
+    Abandon { delay_s: u64, change: bool },
+    DeadLetter { change: bool },
+    Defer { change: bool },
     Release,
     Renew(u64),
 }
@@ -156,16 +171,36 @@ fn lock_s() -> impl Strategy<Value = u64> {
     prop_oneof![Just(5), Just(10), Just(30)]
 }
 
+fn setup() -> impl Strategy<Value = Setup> {
+    let ttl_s = prop_oneof![4 => Just(0), 1 => Just(15), 1 => Just(40)];
+    let retry_s = prop_oneof![3 => Just(0), 1 => Just(7)];
+    (lock_s(), 1..4u64, ttl_s, any::<bool>(), 1..4u64, retry_s).prop_map(
+        |(lock_s, max, ttl_s, keeps_expired, levels, retry_s)| Setup {
+            lock_s,
+            max,
+            ttl_s,
+            keeps_expired,
+            levels,
+            retry_s,
+        },
+    )
+}
+
 fn sent() -> impl Strategy<Value = Sent> {
-    (0..3usize, prop_oneof![9 => 0..40usize, 1 => 60..300usize], prop::bool::weighted(0.05))
-        .prop_map(|(priority, bytes, refused)| Sent { priority, bytes, refused })
+    let bytes = prop_oneof![9 => 0..40usize, 1 => 60..300usize];
+    let ttl_s = prop_oneof![5 => Just(0), 1 => Just(10), 1 => Just(70)];
+    (0..3usize, bytes, prop::bool::weighted(0.05), ttl_s, 0..5u8).prop_map(
+        |(properties, bytes, refused, ttl_s, priority)| Sent { properties, bytes, refused, ttl_s, priority },
+    )
 }
 
 fn how() -> impl Strategy<Value = How> {
     prop_oneof![
         4 => Just(How::Complete),
-        3 => Just(How::Abandon),
-        1 => Just(How::DeadLetter),
+        3 => (prop_oneof![2 => Just(0), 1 => Just(3), 1 => Just(20)], prop::bool::weighted(0.2))
+            .prop_map(|(delay_s, change)| How::Abandon { delay_s, change }),
+        1 => prop::bool::weighted(0.2).prop_map(|change| How::DeadLetter { change }),
+        1 => prop::bool::weighted(0.2).prop_map(|change| How::Defer { change }),
         2 => Just(How::Release),
         2 => prop_oneof![Just(0), Just(1_000), Just(20_000)].prop_map(How::Renew),
     ]
@@ -196,11 +231,14 @@ fn open() -> impl Strategy<Value = Op> {
 
 fn administration() -> impl Strategy<Value = Op> {
     prop_oneof![
-        (0..3usize, lock_s(), 1..4u64).prop_map(|(name, lock_s, max)| Op::CreateQueue { name, lock_s, max }),
+        (0..3usize, setup()).prop_map(|(name, setup)| Op::CreateQueue { name, setup }),
         (0..2usize).prop_map(|name| Op::CreateTopic { name }),
-        (0..2usize, 0..3usize, lock_s(), 1..4u64)
-            .prop_map(|(topic, name, lock_s, max)| Op::CreateSubscription { topic, name, lock_s, max }),
-        (0..12usize, lock_s(), 1..4u64).prop_map(|(entity, lock_s, max)| Op::Update { entity, lock_s, max }),
+        (0..2usize, 0..3usize, setup()).prop_map(|(topic, name, setup)| Op::CreateSubscription {
+            topic,
+            name,
+            setup
+        }),
+        (0..12usize, setup()).prop_map(|(entity, setup)| Op::Update { entity, setup }),
         (0..30usize).prop_map(|entity| Op::Delete { entity }),
         (0..6usize, 0..3usize, 0..4usize, any::<bool>()).prop_map(|(subscription, rule, filter, replace)| {
             Op::PutRule { subscription, rule, filter, replace }

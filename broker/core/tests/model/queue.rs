@@ -23,6 +23,14 @@ pub struct Message {
     pub bytes: Bytes,
     pub attempts: u32,
     pub lock: Option<Lock>,
+    /// Levels below the most urgent.
+    pub rank: u64,
+    /// When it came, and when it expires: on the wall clock.
+    pub since_ms: u64,
+    pub expires_ms: u64,
+    /// Until when it waits for its next attempt, on the wall clock.
+    pub delayed_ms: Option<u64>,
+    pub deferred: bool,
     /// Its number before it was dead-lettered, and why it was.
     pub dead: Option<(u64, String)>,
 }
@@ -32,6 +40,12 @@ pub struct Message {
 pub struct Queue {
     pub next: u64,
     pub messages: BTreeMap<u64, Message>,
+}
+
+impl Message {
+    pub fn is_ready(&self) -> bool {
+        self.lock.is_none() && self.delayed_ms.is_none() && !self.deferred
+    }
 }
 
 impl Queue {
@@ -54,9 +68,30 @@ impl Queue {
         self.messages.values().filter(|message| message.lock.is_some()).count() as u64
     }
 
-    /// The message that has to be delivered next.
+    /// The message that has to be delivered next: the oldest of its priority, and a level is worth a minute.
     pub fn head(&self) -> Option<u64> {
-        self.messages.iter().find(|(_, message)| message.lock.is_none()).map(|(sequence, _)| *sequence)
+        let heads = (0..10).filter_map(|rank| {
+            let ready = |message: &Message| message.rank == rank && message.is_ready();
+            let (sequence, message) = self.messages.iter().find(|(_, message)| ready(message))?;
+            Some((message.since_ms + rank * 60_000, rank, *sequence))
+        });
+        heads.min().map(|(.., sequence)| sequence)
+    }
+
+    /// Messages that wait for their next attempt.
+    pub fn delayed(&self) -> u64 {
+        self.messages.values().filter(|message| message.delayed_ms.is_some()).count() as u64
+    }
+
+    /// Messages that were set aside.
+    pub fn deferred(&self) -> u64 {
+        self.messages.values().filter(|message| message.deferred).count() as u64
+    }
+
+    /// Messages whose time is up and that nobody holds.
+    pub fn expired(&self, now: Now) -> Vec<u64> {
+        let expired = |message: &Message| message.lock.is_none() && message.expires_ms <= now.wall_ms;
+        self.messages.iter().filter(|(_, message)| expired(message)).map(|(sequence, _)| *sequence).collect()
     }
 
     /// The message that a token's lock is on.
@@ -78,13 +113,6 @@ impl Queue {
 
     pub fn locks(&self) -> impl Iterator<Item = &Lock> {
         self.messages.values().filter_map(|message| message.lock.as_ref())
-    }
-
-    /// Lets go of the locks that `which` says, without a failed attempt.
-    pub fn release(&mut self, which: impl Fn(&Lock) -> bool) {
-        for message in self.messages.values_mut() {
-            message.lock = message.lock.take().filter(|lock| !which(lock));
-        }
     }
 
     pub fn purge(&mut self) -> u64 {

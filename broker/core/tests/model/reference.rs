@@ -1,7 +1,7 @@
 //! The naive model: what each command must answer, and what becomes of the messages.
 
 use super::answer::{Answer, Why, invalid, why};
-use super::queue::Queue;
+use super::queue::{Lock, Queue};
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
 use postrider_core::context::Now;
 use postrider_protocol::error::ErrorCode;
@@ -19,6 +19,11 @@ pub struct Entity {
     pub kind: EntityKind,
     pub lock_ms: u64,
     pub max: u64,
+    pub ttl_ms: u64,
+    pub keeps_expired: bool,
+    pub levels: u64,
+    pub retry_ms: u64,
+    pub expired: u64,
     pub rules: BTreeMap<String, Filter>,
     pub main: Queue,
     pub dead: Queue,
@@ -93,25 +98,59 @@ impl Model {
     pub fn tick(&mut self, here: &dyn Fn(&EntityName) -> bool, now: Now) {
         for at in self.queues(here) {
             for sequence in self.queue(&at).map(|queue| queue.due(now)).unwrap_or_default() {
-                self.fail(&at, sequence);
+                self.fail(now, &at, sequence, 0);
+            }
+            for sequence in self.queue(&at).map(|queue| queue.expired(now)).unwrap_or_default() {
+                self.expire(&at, sequence);
+            }
+            for message in self.queue_mut(&at).unwrap().messages.values_mut() {
+                message.delayed_ms = message.delayed_ms.filter(|until_ms| *until_ms > now.wall_ms);
             }
         }
     }
 
-    pub fn fail(&mut self, at: &(String, Lane), sequence: u64) {
-        let max = self.entities[&at.0].max;
-        let queue = self.queue_mut(at).unwrap();
-        let message = queue.messages.get_mut(&sequence).unwrap();
+    /// A message whose time is up goes, or becomes a dead letter.
+    fn expire(&mut self, at: &(String, Lane), sequence: u64) {
+        let entity = self.entities.get_mut(&at.0).unwrap();
+        entity.expired += 1;
+        if entity.keeps_expired {
+            self.dead_letter(at, sequence, "TTLExpired");
+        } else {
+            self.queue_mut(at).unwrap().messages.remove(&sequence);
+        }
+    }
+
+    /// Lets go of a message's lock; says whether that is the end of it, because its time is up.
+    pub fn unlock(&mut self, now: Now, at: &(String, Lane), sequence: u64) -> bool {
+        let message = self.queue_mut(at).unwrap().messages.get_mut(&sequence).unwrap();
         message.lock = None;
+        let expired = message.expires_ms <= now.wall_ms;
+        if expired {
+            self.expire(at, sequence);
+        }
+        expired
+    }
+
+    pub fn fail(&mut self, now: Now, at: &(String, Lane), sequence: u64, delay_ms: u64) {
+        if self.unlock(now, at, sequence) {
+            return;
+        }
+        let (max, retry_ms) = (self.entities[&at.0].max, self.entities[&at.0].retry_ms);
+        let message = self.queue_mut(at).unwrap().messages.get_mut(&sequence).unwrap();
         message.attempts += 1;
         if at.1 == Lane::Main && u64::from(message.attempts) >= max {
-            self.dead_letter(at, sequence, "MaxDeliveryCountExceeded");
+            return self.dead_letter(at, sequence, "MaxDeliveryCountExceeded");
         }
+        let policy_ms = if at.1 == Lane::Main { retry_ms } else { 0 };
+        let delay_ms = if delay_ms > 0 { delay_ms } else { policy_ms };
+        message.delayed_ms = (delay_ms > 0).then_some(now.wall_ms + delay_ms);
     }
 
     pub fn dead_letter(&mut self, at: &(String, Lane), sequence: u64, reason: &str) {
         let mut message = self.queue_mut(at).unwrap().messages.remove(&sequence).unwrap();
         message.lock = None;
+        (message.delayed_ms, message.deferred) = (None, false);
+        (message.rank, message.expires_ms) = (0, u64::MAX);
         message.dead = Some((sequence, reason.to_owned()));
         let number = self.numbered.get(&(at.0.clone(), sequence)).copied();
         let dead = &mut self.entities.get_mut(&at.0).unwrap().dead;
@@ -124,17 +163,17 @@ impl Model {
     /// A command of a shard.
     pub fn decide(&mut self, shard: u16, now: Now, command: &Command) {
         match command {
-            Command::OpenReceiver(open) => self.open(shard, open),
+            Command::OpenReceiver(open) => self.open(shard, now, open),
             Command::Flow { ticket, flow } => self.flow(*ticket, flow),
             Command::CloseReceiver { ticket, handle } => {
                 let key = ReceiverKey { connection: ticket.connection, handle: *handle };
                 if let Some(receiver) = self.receivers.remove(&key) {
                     self.refuse_drains(&receiver.draining, &invalid("drain"));
-                    self.release(shard, receiver.owner, &[]);
+                    self.release(shard, now, receiver.owner, &[]);
                 }
                 self.answers.insert(*ticket, Answer::Done);
             }
-            Command::Disconnected { connection } => self.disconnect(shard, *connection),
+            Command::Disconnected { connection } => self.disconnect(shard, now, *connection),
             Command::Farewell { client } => _ = self.known.remove(&(shard, *client)),
             Command::Once { ticket, client, stamp, change } => {
                 let answer = self.once(shard, now, *client, *stamp, change);
@@ -144,7 +183,7 @@ impl Model {
         }
     }
 
-    fn open(&mut self, shard: u16, open: &OpenReceiver) {
+    fn open(&mut self, shard: u16, now: Now, open: &OpenReceiver) {
         let at = (open.address.entity.key(), open.address.lane);
         let answer = match self.entities.get(&at.0) {
             None => Answer::Refused(why(ErrorCode::NotFound)),
@@ -166,7 +205,7 @@ impl Model {
             self.refuse_drains(&receiver.draining, &why(ErrorCode::Unavailable));
             self.closed.extend((before.connection != key.connection).then_some(before));
         }
-        self.release(shard, open.owner, &open.held);
+        self.release(shard, now, open.owner, &open.held);
         self.hold_again(shard, open.owner, Some(key));
         let receiver = Receiver {
             shard,
@@ -190,11 +229,16 @@ impl Model {
         self.entities.values_mut().flat_map(|entity| [&mut entity.main, &mut entity.dead])
     }
 
-    fn release(&mut self, shard: u16, owner: Owner, but: &[u64]) {
-        for queue in self.all_queues_mut() {
-            queue.release(|lock| {
-                lock.token.shard == shard && lock.owner == owner && !but.contains(&lock.token.lease)
-            });
+    fn release(&mut self, shard: u16, now: Now, owner: Owner, but: &[u64]) {
+        let goes = |lock: &Lock| {
+            lock.token.shard == shard && lock.owner == owner && !but.contains(&lock.token.lease)
+        };
+        for at in self.queues(&|_| true) {
+            let messages = &self.queue(&at).unwrap().messages;
+            let held = messages.iter().filter(|(_, message)| message.lock.as_ref().is_some_and(goes));
+            for sequence in held.map(|(sequence, _)| *sequence).collect::<Vec<_>>() {
+                self.unlock(now, &at, sequence);
+            }
         }
     }
 
@@ -205,14 +249,14 @@ impl Model {
             .for_each(|lock| lock.receiver = key);
     }
 
-    fn disconnect(&mut self, shard: u16, connection: u64) {
+    fn disconnect(&mut self, shard: u16, now: Now, connection: u64) {
         let gone =
             |key: &ReceiverKey, receiver: &Receiver| key.connection == connection && receiver.shard == shard;
         let gone: Vec<_> = self.receivers.extract_if(.., |key, receiver| gone(key, receiver)).collect();
         for (_, receiver) in gone {
             self.hold_again(shard, receiver.owner, None);
             if receiver.release_on_disconnect {
-                self.release(shard, receiver.owner, &[]);
+                self.release(shard, now, receiver.owner, &[]);
             }
         }
     }

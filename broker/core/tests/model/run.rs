@@ -1,7 +1,7 @@
 //! Runs a history: gives its commands to the core and to the model, and compares.
 
 use super::answer::Answer;
-use super::ops::{CLIENTS, Op};
+use super::ops::{CLIENTS, Op, Setup};
 use super::reference::{Durations, Model};
 use super::support::world::World;
 use postrider_core::command::{Change, Command, OpenReceiver, Owner};
@@ -57,10 +57,12 @@ pub fn run(shards: u16, window: Window, history: &[Op]) {
         bodies: 0,
         passed_ms: 0,
     };
-    run.op(&Op::CreateQueue { name: 0, lock_s: 10, max: 2 });
+    let setup =
+        |lock_s, max, levels| Setup { lock_s, max, ttl_s: 0, keeps_expired: false, levels, retry_s: 0 };
+    run.op(&Op::CreateQueue { name: 0, setup: setup(10, 2, 2) });
     run.op(&Op::CreateTopic { name: 0 });
-    run.op(&Op::CreateSubscription { topic: 0, name: 0, lock_s: 10, max: 3 });
-    run.op(&Op::CreateSubscription { topic: 0, name: 1, lock_s: 30, max: 1 });
+    run.op(&Op::CreateSubscription { topic: 0, name: 0, setup: setup(10, 3, 1) });
+    run.op(&Op::CreateSubscription { topic: 0, name: 1, setup: setup(30, 1, 3) });
     history.iter().for_each(|op| run.op(op));
     run.finish();
 }
@@ -144,6 +146,8 @@ impl Run {
         (0..self.next_connection)
             .for_each(|connection| self.send_to_all(&Command::Disconnected { connection }));
         self.passed_ms = 0;
+        // Locks run out, and then the delays that follow.
+        self.advance(60_000);
         self.advance(60_000);
         let left: Vec<_> = self.model.queues(&|_| true);
         for (key, lane) in left {
@@ -177,7 +181,8 @@ impl Run {
         let flow = Flow { handle: owner.handle, delivered: 0, credit: 10_000, drain: true };
         let ticket = self.ticket(self.next_connection);
         self.send(shard, Command::Flow { ticket, flow });
-        assert_eq!(self.model.queue(&(key.to_owned(), lane)).unwrap().active(), 0, "{key} is not empty");
+        let left = self.model.queue(&(key.to_owned(), lane)).unwrap();
+        assert_eq!(left.active(), left.deferred(), "{key} is not empty");
     }
 
     pub fn remember(&mut self, token: LockToken, messages: u64, durations: Durations) {

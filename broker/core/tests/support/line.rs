@@ -1,10 +1,13 @@
 //! The words of the golden scripts: `verb argument argument option=value`.
 
+use postrider_core::command::Portion;
 use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::Options;
+use postrider_protocol::reply::PeekState;
+use postrider_protocol::request::{Cause, Selection, States};
 use postrider_protocol::rule::{Condition, Filter, Rule};
-use postrider_protocol::value::Value;
+use postrider_protocol::value::{Id, Value};
 
 /// One line of input.
 #[derive(Debug, Clone)]
@@ -70,6 +73,9 @@ impl Line {
                 "by" | "stamp" | "floor" => continue,
                 "lock" => ("lock_duration_ms", ms(value).to_string()),
                 "max_deliveries" => ("max_delivery_count", value.clone()),
+                "ttl" => ("default_ttl_ms", ms(value).to_string()),
+                // Words of a value are parted by blanks, which part the options here.
+                "retry" => ("retry", value.replace('_', " ")),
                 other => (other, value.clone()),
             };
             options.set(name, &value).unwrap();
@@ -86,25 +92,95 @@ impl Line {
     /// The messages in the arguments behind the first: `m1` is a message of this id and body, `x100` are hundred.
     pub fn messages(&self) -> Vec<Message> {
         let words = self.args[1..].iter().filter(|word| *word != "atomic");
-        words.flat_map(|word| self.messages_of(word)).collect()
+        let due_ms = self.ms("at").map(|at| super::world::START_MS + at);
+        let due = |message| Message { scheduled_enqueue_time_ms: due_ms, ..message };
+        words.flat_map(|word| self.messages_of(word)).map(due).collect()
+    }
+
+    /// The numbers in the arguments behind the first; `4-7` are several.
+    pub fn sequences(&self) -> Vec<u64> {
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        let run = |word: &String| {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            number(first)..=number(last)
+        };
+        self.args[1..].iter().flat_map(run).collect()
+    }
+
+    /// The portion of a queue: `from= to= limit= states=ready,deferred before=5s cause=reason/description filter=...` and
+    /// numbers. Blanks of texts are written `_`.
+    pub fn portion(&self) -> Portion {
+        let cause = self.option("cause").map(|cause| {
+            let (reason, description) = cause.split_once('/').unwrap_or((cause, ""));
+            Cause { reason: reason.to_owned(), description: description.replace('_', " ") }
+        });
+        let selection = Selection {
+            states: self.states(),
+            filter: self.filter(),
+            before_ms: self.ms("before").map_or(0, |ms| super::world::START_MS + ms),
+            cause,
+            sequences: if self.has("dry") { Vec::new() } else { self.sequences() },
+        };
+        let number = |name| self.number(name).unwrap_or(0);
+        Portion { selection, from: number("from"), to: number("to"), limit: number("limit") as u32 }
+    }
+
+    /// The states: `states=ready,deferred`.
+    pub fn states(&self) -> States {
+        let names = self.option("states").into_iter().flat_map(|names| names.split(','));
+        States::of(&names.map(|name| PeekState::by_name(name).unwrap()).collect::<Vec<_>>())
+    }
+
+    /// The SQL text of a filter, its blanks written `_`.
+    pub fn filter(&self) -> String {
+        self.option("filter").unwrap_or("").replace('_', " ")
     }
 
     fn messages_of(&self, word: &str) -> Vec<Message> {
         if let Some(count) = word.strip_prefix('x').and_then(|count| count.parse().ok()) {
-            return vec![Message::new("x"); count];
+            return vec![self.dressed(Message::new("x")); count];
         }
         let body = self
             .number("size")
             .map_or_else(|| word.to_owned().into(), |size| super::world::body(size as usize));
-        let mut message = Message { time_to_live_ms: self.ms("ttl"), ..Message::new(body) }.with_id(word);
-        message.session_id = self.option("session").map(str::to_owned);
+        vec![self.dressed(Message::new(body).with_id(word))]
+    }
+
+    /// A message with what the line says of all its messages.
+    fn dressed(&self, message: Message) -> Message {
+        let mut message = Message {
+            time_to_live_ms: self.ms("ttl"),
+            cost: self.number("cost").map(|cost| cost as u32),
+            partition_key: self.option("key").map(str::to_owned),
+            session_id: self.option("session").map(str::to_owned),
+            ..message
+        };
         message.subject = self.option("subject").map(str::to_owned);
-        for (name, value) in &self.options {
-            if let Some(name) = name.strip_prefix("p.") {
-                message = message.with_property(name, value_of(value));
-            }
+        message.priority = self.number("priority").map(|priority| priority as u8);
+        message.cost = self.number("cost").map(|cost| cost as u32);
+        message.properties = self.properties();
+        match self.option("id") {
+            Some("none") => message.message_id = None,
+            Some(id) => message.message_id = Some(id_of(id)),
+            None => {}
         }
-        vec![message]
+        message
+    }
+
+    /// The properties: `p.name=value`.
+    pub fn properties(&self) -> Vec<(String, Value)> {
+        let named = self.options.iter().filter_map(|(name, value)| Some((name.strip_prefix("p.")?, value)));
+        named.map(|(name, value)| (name.to_owned(), value_of(value))).collect()
+    }
+}
+
+/// An id: `number:7`, `uuid:7`, `bytes:ab`, or a text.
+fn id_of(text: &str) -> Id {
+    match text.split_once(':') {
+        Some(("number", number)) => Id::Number(number.parse().unwrap()),
+        Some(("uuid", bits)) => Id::Uuid(bits.parse().unwrap()),
+        Some(("bytes", bytes)) => Id::Bytes(bytes.to_owned().into()),
+        _ => Id::Text(text.to_owned()),
     }
 }
 

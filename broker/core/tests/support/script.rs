@@ -1,13 +1,17 @@
 //! Runs a golden script: lines of input, `---`, and what came out; steps are parted by an empty line.
 
 use super::line::{Line, ms};
-use super::show::Names;
+use super::show::{self, Names, reply_text};
 use super::world::{World, incoming};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, ReceiverKey, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, Question, ReceiverKey, Ticket};
+use postrider_core::limits::Window;
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::options::EntityKind;
-use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{
+    Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp,
+};
+use postrider_protocol::schedule::Schedule;
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -90,6 +94,28 @@ impl Script {
                 let info =
                     self.world.shards[usize::from(self.world.home(&line.entity()))].info(&line.entity());
                 self.out.push(Names::info(&info));
+            }
+            "window" => {
+                let messages = line.args[0].parse().unwrap();
+                self.world =
+                    World::within(self.world.shards.len() as u16, Window { messages, bytes: 1_000_000 });
+                self.out.push("small windows".to_owned());
+            }
+            "peek" | "causes" => self.ask(line),
+            "deferred" => self.receive_deferred(line),
+            "schedules" => {
+                self.flush();
+                let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+                let after = line.option("after").unwrap_or("");
+                let limit = line.number("limit").unwrap_or(0) as u32;
+                self.out.push(reply_text(&shard.schedules(&line.entity(), after, limit)));
+            }
+            "consumers" => {
+                self.flush();
+                let shard = self.world.home(&line.entity());
+                let shard = &self.world.shards[usize::from(shard)];
+                let answer = shard.answer(&self.world.rows, &line.address(0), &Question::Consumers);
+                self.out.extend(show::consumers(&answer.unwrap()));
             }
             "turn" => self.flush(),
             "receiver" => self.open(line),
@@ -216,6 +242,30 @@ impl Script {
         self.send(shard, command);
     }
 
+    fn ask(&mut self, line: &Line) {
+        self.flush();
+        let address = line.address(0);
+        let (from, limit) = (line.number("from").unwrap_or(0), line.number("limit").unwrap_or(0) as u32);
+        let question = match line.verb.as_str() {
+            "causes" => Question::Causes { from, limit },
+            _ => Question::Peek { from, limit, states: line.states(), filter: line.filter() },
+        };
+        let shard = &self.world.shards[usize::from(self.world.home(&address.entity))];
+        let reply = shard.answer(&self.world.rows, &address, &question).unwrap();
+        self.out.push(format!("reply {}: {}", line.verb, reply_text(&reply)));
+    }
+
+    fn receive_deferred(&mut self, line: &Line) {
+        let name = &line.args[0];
+        let (connection, shard) = (self.connections[name], self.names.homes[name]);
+        let change = Change::ReceiveDeferred { handle: HANDLE, sequences: line.sequences() };
+        let sequence = self.sequences.entry(client(name)).or_insert(1);
+        let stamp = Stamp { sequence: *sequence, floor: 0 };
+        *sequence += 1;
+        let ticket = self.ticket(connection, "deferred");
+        self.send(shard, Command::Once { ticket, client: client(name), stamp, change });
+    }
+
     fn change(&mut self, line: &Line) {
         let (shard, change) = self.change_of(line);
         let by = client(line.option("by").unwrap_or("main"));
@@ -261,7 +311,31 @@ impl Script {
                 rule: line.rules().remove(0),
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
-            "purge" => Change::Purge { address: line.address(0), portion: Portion::default() },
+            "purge" => Change::Purge { address: line.address(0), portion: line.portion() },
+            "redrive" => Change::Redrive {
+                address: line.address(0),
+                portion: line.portion(),
+                dry_run: line.has("dry"),
+            },
+            "schedule" => Change::PutSchedule {
+                entity: line.entity(),
+                schedule: Schedule {
+                    name: line.args[1].clone(),
+                    cron: line.option("every").unwrap_or("").to_owned(),
+                    zone: line.option("zone").unwrap_or("UTC").to_owned(),
+                    message: line.messages()[1].encode(),
+                },
+            },
+            "unschedule" => Change::DeleteSchedule { entity: line.entity(), schedule: line.args[1].clone() },
+            "cancel" | "deliver-now" => Change::Scheduled {
+                entity: line.entity(),
+                action: if line.verb == "cancel" {
+                    ScheduledAction::Cancel
+                } else {
+                    ScheduledAction::DeliverNow
+                },
+                sequences: line.sequences(),
+            },
             "publish" => {
                 let message = |message: &_| match incoming_or_refused(message) {
                     Some(refusal) => Err(refusal),
@@ -301,13 +375,15 @@ fn settlement_of(line: &Line) -> Option<Settlement> {
     let text = |name| line.option(name).unwrap_or("").to_owned();
     Some(match line.verb.as_str() {
         "complete" => Settlement::Complete,
-        "abandon" => Settlement::Abandon { delay_ms: line.ms("delay").unwrap_or(0), properties: Vec::new() },
+        "abandon" => {
+            Settlement::Abandon { delay_ms: line.ms("delay").unwrap_or(0), properties: line.properties() }
+        }
         "dead-letter" => Settlement::DeadLetter {
             reason: text("reason"),
             description: text("description"),
-            properties: Vec::new(),
+            properties: line.properties(),
         },
-        "defer" => Settlement::Defer { properties: Vec::new() },
+        "defer" => Settlement::Defer { properties: line.properties() },
         "release" => Settlement::Release,
         "renew" => Settlement::Renew { duration_ms: line.ms("for").unwrap_or(0) },
         _ => return None,

@@ -12,7 +12,8 @@ use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
-use postrider_protocol::reply::{Published, Reply, Runs, Settled};
+use postrider_protocol::reply::{CauseInfo, ConsumerInfo, Peeked, Published, Reply, Runs, Settled};
+use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -56,8 +57,12 @@ impl Names {
     fn alarm(&self, shard: u16, alarm: Alarm) -> String {
         let what = match alarm.what {
             Wake::Page(first) => format!("page {}", place(first)),
+            Wake::Scheduled(number) => format!("scheduled {number}"),
+            Wake::Window => "window".to_owned(),
+            Wake::Occurrence => "schedules".to_owned(),
         };
-        format!("{} {what} at {}", self.queue(shard, alarm.queue), time(alarm.when_ms))
+        let when = if alarm.when_ms == 0 { "once".to_owned() } else { time(alarm.when_ms) };
+        format!("{} {what} at {when}", self.queue(shard, alarm.queue))
     }
 
     /// A fact in a line. The shard's own counters, which every turn writes, are left out.
@@ -79,6 +84,9 @@ impl Names {
                     ("deferred", row.deferred),
                     ("delayed", row.delayed),
                     ("expired", row.expired),
+                    ("scheduled", row.scheduled),
+                    ("duplicates", row.duplicates),
+                    ("dropped", row.dropped),
                 ];
                 let more = more.into_iter().filter(|(_, count)| *count > 0);
                 let more: String = more.map(|(name, count)| format!(" {name}={count}")).collect();
@@ -144,6 +152,29 @@ impl Names {
             }
             Fact::AlarmSet(alarm) => format!("AlarmSet {}", self.alarm(shard, *alarm)),
             Fact::AlarmGone(alarm) => format!("AlarmGone {}", self.alarm(shard, *alarm)),
+            Fact::Scheduled(queue, number, row) => {
+                let message = message_id(&row.message);
+                format!("Scheduled {} {number}: {message} at {}", self.queue(shard, *queue), time(row.due_ms))
+            }
+            Fact::SchedulePut(entity, info) => {
+                format!("SchedulePut {} {}", self.entities[&(shard, *entity)], schedule_text(info))
+            }
+            Fact::ScheduleGone(entity, name) => {
+                format!("ScheduleGone {} {name}", self.entities[&(shard, *entity)])
+            }
+            Fact::ScheduledGone(queue, number, _) => {
+                format!("ScheduledGone {} {number}", self.queue(shard, *queue))
+            }
+            Fact::Generation(entity, row) => {
+                let name = &self.entities[&(shard, *entity)];
+                format!("Generation {name} {} from {}", row.number, time(row.begun_ms))
+            }
+            Fact::IdsSeen(entity, row) => {
+                let ids: Vec<_> = row.ids.iter().map(|(id, number)| format!("{id}={number}")).collect();
+                let name = &self.entities[&(shard, *entity)];
+                format!("IdsSeen {name} {}: {}", row.generation, ids.join(" "))
+            }
+            Fact::IdsGone(entity) => format!("IdsGone {}", self.entities[&(shard, *entity)]),
         };
         Some(format!("fact {text}"))
     }
@@ -230,8 +261,13 @@ fn client_name(mut client: u128) -> String {
     String::from_utf8(name).unwrap()
 }
 
-fn message_name(record: &Record) -> String {
-    let message = Message::decode(record.message.clone()).unwrap();
+fn schedule_text(info: &ScheduleInfo) -> String {
+    let Schedule { name, cron, zone, message } = &info.schedule;
+    format!("{name} every {cron} {zone}: {}, next at {}", message_id(message), time(info.next_ms))
+}
+
+fn message_id(message: &bytes::Bytes) -> String {
+    let message = Message::decode(message.clone()).unwrap();
     message.message_id.map_or_else(|| "-".to_owned(), |id| id.to_string())
 }
 
@@ -240,7 +276,7 @@ fn page_text(page: &bytes::Bytes) -> String {
     if page.len() > 10 {
         return format!("{} messages", page.len());
     }
-    let name = |record: Record| message_name(&record) + &expires(&record) + &dead_letter(&record);
+    let name = |record: Record| message_id(&record.message) + &expires(&record) + &dead_letter(&record);
     let names = (0..page.len()).map(|at| match page.record(at) {
         Some(record) => name(Record::decode(record).unwrap()),
         None => ".".to_owned(),
@@ -309,7 +345,8 @@ fn refusal(refusal: &Refusal) -> String {
     format!("refused {refusal}")
 }
 
-fn reply_text(reply: &Reply) -> String {
+/// A reply in a line.
+pub fn reply_text(reply: &Reply) -> String {
     match reply {
         Reply::Done => "done".to_owned(),
         Reply::Refused(why) => refusal(why),
@@ -342,8 +379,75 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Worked { done, examined, next } => {
             format!("worked on {done} of {examined}, next is {next}")
         }
+        Reply::Peeked { messages, next } => {
+            let messages: Vec<_> = messages.iter().map(peeked).collect();
+            format!("peeked {}{}", messages.join(", "), next_text(*next))
+        }
+        Reply::Causes { causes, next } => {
+            let causes: Vec<_> = causes.iter().map(cause).collect();
+            format!("causes {}{}", causes.join("; "), next_text(*next))
+        }
+        Reply::Schedules { schedules, more } => {
+            let texts: Vec<_> = schedules.iter().map(schedule_text).collect();
+            format!("schedules {}{}", texts.join("; "), if *more { " and more" } else { "" })
+        }
         other => format!("{other:?}"),
     }
+}
+
+/// The units of a queue, and its consumers, a line each.
+pub fn consumers(answer: &Reply) -> Vec<String> {
+    let Reply::Consumers(info) = answer else { return vec![reply_text(answer)] };
+    let units = format!(
+        "units {} of {}, {} waiting, {} refilled",
+        info.in_use, info.capacity_units, info.waiting, info.refilled
+    );
+    let line = |it: &ConsumerInfo| {
+        format!(
+            "consumer {}: weight {}, credit {}, holds {} of {} units, had {}, latency {}ms",
+            client_name(it.client),
+            it.weight,
+            it.credit,
+            it.messages,
+            it.units,
+            it.delivered,
+            it.latency_ms
+        )
+    };
+    std::iter::once(units).chain(info.consumers.iter().map(line)).collect()
+}
+
+fn next_text(next: u64) -> String {
+    if next == 0 { String::new() } else { format!(", next is {next}") }
+}
+
+fn peeked(peeked: &Peeked) -> String {
+    let record = Record::decode(peeked.message.record.clone()).unwrap();
+    let until =
+        if peeked.until_ms == 0 { String::new() } else { format!(" until {}", time(peeked.until_ms)) };
+    let attempts = match peeked.message.attempts {
+        0 => String::new(),
+        attempts => format!(" (attempts={attempts})"),
+    };
+    let redriven = match record.redrive_count {
+        0 => String::new(),
+        count => format!(" (redriven {count})"),
+    };
+    let id = message_id(&record.message);
+    format!(
+        "{} {id} {}{until}{attempts}{redriven}{}",
+        peeked.message.sequence,
+        peeked.state,
+        dead_letter(&record)
+    )
+}
+
+fn cause(info: &CauseInfo) -> String {
+    let (first, last) = (time(info.first_ms), time(info.last_ms));
+    format!(
+        "{} of {}: {:?}, {} redriven, {first} to {last}, as {}",
+        info.messages, info.cause.reason, info.cause.description, info.redriven, info.sample
+    )
 }
 
 fn runs_text<T>(runs: &Runs<T>, show: impl Fn(&T, u32) -> String) -> String {

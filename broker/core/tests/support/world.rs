@@ -3,7 +3,7 @@
 use super::rows::MemoryRows;
 use bytes::Bytes;
 use postrider_core::command::{Command, Loaded};
-use postrider_core::context::{Context, Now, Rows};
+use postrider_core::context::{Calendar, Context, Now, Rows};
 use postrider_core::effect::{Effect, Load};
 use postrider_core::fact::{self, Fact};
 use postrider_core::key::{Key, KeyRange, QueueId};
@@ -15,6 +15,22 @@ use postrider_protocol::name::EntityName;
 
 /// When every world begins, UTC milliseconds.
 pub const START_MS: u64 = 1_700_000_000_000;
+
+/// A calendar of one kind of expression: `10s` is every ten seconds since the world began, in the zone `UTC`.
+pub struct Fake;
+
+impl Calendar for Fake {
+    fn next_ms(&self, cron: &str, zone: &str, after_ms: u64) -> Result<u64, String> {
+        if zone != "UTC" {
+            return Err(format!("there is no time zone {zone}"));
+        }
+        if !cron.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(format!("{cron} is no cron expression"));
+        }
+        let every_ms = super::line::ms(cron);
+        Ok(START_MS + ((after_ms - START_MS) / every_ms + 1) * every_ms)
+    }
+}
 
 /// The world.
 pub struct World {
@@ -73,7 +89,7 @@ impl World {
     fn turn_of(&mut self, shard: u16, commands: impl Iterator<Item = Command>) -> Turn {
         self.turns += 1;
         let entropy = self.turns.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        let cx = Context { now: self.now, entropy, rows: &self.rows };
+        let cx = Context { now: self.now, entropy, rows: &self.rows, calendar: &Fake };
         let machine = &mut self.shards[usize::from(shard)];
         machine.tick(&cx).unwrap();
         commands.for_each(|command| machine.decide(&cx, command).unwrap());
@@ -103,6 +119,15 @@ impl World {
         );
         self.rows.apply(shard, facts);
         self.shadow.apply(of, &decoded);
+    }
+
+    /// As many messages are scheduled as are counted.
+    fn check_scheduled(&self) {
+        let infos = self.shards.iter().flat_map(|shard| shard.list(None, "", "", usize::MAX));
+        let counted: u64 = infos.map(|info| info.counters.scheduled).sum();
+        let keys = self.rows.0.keys().map(|key| Key::decode(key).unwrap());
+        let rows = keys.filter(|key| matches!(key, Key::Scheduled(..))).count();
+        assert_eq!(rows as u64, counted, "scheduled messages");
     }
 
     fn position(&self, shard: u16) -> u64 {
@@ -155,6 +180,7 @@ impl World {
 
     /// The end of every test: the replica is what the store is.
     pub fn finish(&self) {
+        self.check_scheduled();
         assert_eq!(self.rows, self.shadow, "the replica differs from the store");
     }
 }

@@ -1,16 +1,22 @@
 //! Administration: entities, rules, and a look into queues.
 
+mod bulk;
+mod peek;
+mod queue;
+mod redrive;
+
+pub use bulk::{Progress, Purge};
+pub use peek::{PeekPage, PeekQuery, PeekStream, PeekedMessage};
+pub use redrive::{CameBack, Redrive, RedriveBuilder, RedriveOutcome};
+
 use crate::connection::Connection;
-use crate::delivery::{decode, time};
 use crate::error::Error;
 use postrider_protocol::entity::EntityInfo;
-use postrider_protocol::message::{DeadLetterInfo, Message};
 use postrider_protocol::options::{EntityKind, Options};
-use postrider_protocol::reply::{PeekState, Peeked, Reply, StatusInfo};
+use postrider_protocol::reply::{Reply, StatusInfo};
 use postrider_protocol::request::{Listing, Request, Stamp};
 use postrider_protocol::rule::Rule;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Creates, changes, lists and deletes entities. Each change is carried out once, however often the connection is lost.
 ///
@@ -31,41 +37,6 @@ use std::time::SystemTime;
 #[derive(Debug, Clone)]
 pub struct Admin {
     connection: Arc<Connection>,
-}
-
-/// A message that was looked at without touching it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct PeekedMessage {
-    /// Ready, or locked by a consumer.
-    pub state: PeekState,
-    /// Its number in the queue.
-    pub sequence: u64,
-    /// Deliveries that failed so far.
-    pub attempts: u32,
-    /// When the broker accepted it.
-    pub enqueued_time: SystemTime,
-    /// The number it first got, before it was moved to where it is.
-    pub enqueued_sequence: u64,
-    /// Why and from where it was dead-lettered, in a dead-letter queue.
-    pub dead_letter: Option<DeadLetterInfo>,
-    /// The message.
-    pub message: Message,
-}
-
-impl PeekedMessage {
-    fn new(peeked: Peeked) -> Result<Self, Error> {
-        let (record, message) = decode(peeked.message.record)?;
-        Ok(PeekedMessage {
-            state: peeked.state,
-            sequence: peeked.message.sequence,
-            attempts: peeked.message.attempts,
-            enqueued_time: time(record.enqueued_time_ms),
-            enqueued_sequence: record.enqueued_sequence,
-            dead_letter: record.dead_letter,
-            message,
-        })
-    }
 }
 
 impl Admin {
@@ -107,7 +78,18 @@ impl Admin {
         self.done("create an entity", request).await
     }
 
-    /// Changes the options that are set in `options`, and leaves the others.
+    /// Changes the options that are set in `options`, brings back the default of those that are unset in it, and leaves
+    /// the others.
+    ///
+    /// ```no_run
+    /// use postrider_client::Options;
+    /// # async fn run(client: postrider_client::Client) -> Result<(), postrider_client::Error> {
+    /// let mut options = Options::new();
+    /// options.set("lock_duration_ms", "60000")?;
+    /// options.set("max_messages", "none")?;
+    /// client.admin().update("orders", options).await
+    /// # }
+    /// ```
     pub async fn update(&self, name: &str, options: Options) -> Result<(), Error> {
         let request = Request::Update { stamp: Stamp::default(), name: name.to_owned(), options };
         self.done("update an entity", request).await
@@ -171,25 +153,6 @@ impl Admin {
     pub async fn delete_rule(&self, subscription: &str, rule: &str) -> Result<(), Error> {
         let (subscription, rule) = (subscription.to_owned(), rule.to_owned());
         self.done("delete a rule", Request::DeleteRule { stamp: Stamp::default(), subscription, rule }).await
-    }
-
-    /// Looks at messages from number `from` on, without touching them: at most `limit`, and at most a page of 1,000.
-    pub async fn peek(&self, address: &str, from: u64, limit: u32) -> Result<Vec<PeekedMessage>, Error> {
-        let what = "peek";
-        match self.connection.ask(what, Request::Peek { address: address.to_owned(), from, limit }).await? {
-            Reply::Peeked(messages) => messages.into_iter().map(PeekedMessage::new).collect(),
-            other => Err(Error::unexpected(what, &other)),
-        }
-    }
-
-    /// Removes all messages of a queue that nobody holds. Returns how many.
-    pub async fn purge(&self, address: &str) -> Result<u64, Error> {
-        let what = "purge a queue";
-        let request = Request::Purge { stamp: Stamp::default(), address: address.to_owned() };
-        match self.connection.ask(what, request).await? {
-            Reply::Purged(count) => Ok(count),
-            other => Err(Error::unexpected(what, &other)),
-        }
     }
 
     /// How the broker is.

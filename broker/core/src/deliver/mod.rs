@@ -1,4 +1,10 @@
 //! Giving messages to receivers, at the end of a turn.
+//!
+//! The plain way is here: runs of neighbours from the head, to those who hold least. Queues with another `balance`, with
+//! capacity units or with a `fair_key` go message by message, in `share`.
+
+mod balance;
+mod share;
 
 use crate::command::ReceiverKey;
 use crate::context::{Context, Damage};
@@ -45,10 +51,13 @@ impl Line {
 impl Shard {
     /// Gives out what the queue has ready, to those who hold least of it.
     pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
+        let gives = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_receive);
         if self.queues.get(&id).is_some_and(Queue::is_by_session) {
-            return self.deliver_sessions(cx, id);
+            return self.deliver_sessions(cx, id, gives);
         }
-        if self.queues.get(&id).is_some_and(Queue::has_next) {
+        if gives && self.shares.contains_key(&id) {
+            self.share_out(cx, id);
+        } else if gives && self.queues.get(&id).is_some_and(Queue::has_next) {
             let mut line = Line::of(self.open_receivers(id));
             while let Some((receiver, share)) = self.next_share(id, &line) {
                 line.remove(&self.receivers[&receiver]);
@@ -58,8 +67,8 @@ impl Shard {
                 line.extend(self.receivers.get(&receiver).filter(|receiver| receiver.is_open()));
             }
         }
-        self.answer_drains(id);
-        let wanted = self.open_receivers(id).next().is_some();
+        self.answer_drains(id, gives);
+        let wanted = gives && self.open_receivers(id).next().is_some();
         if let Some(queue) = self.queues.get_mut(&id) {
             self.turn.effects.extend(queue.wants_load(wanted).into_iter().map(Effect::Load));
         }
@@ -103,7 +112,34 @@ impl Shard {
         if acquired.messages == 0 {
             return false;
         }
+        receiver.spend(acquired.messages);
+        self.hand_out(cx, id, key, lease, acquired);
+        true
+    }
+
+    /// Lets a receiver have messages that were taken for it.
+    pub(crate) fn hand_out(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        key: ReceiverKey,
+        lease: Option<u64>,
+        acquired: Acquired,
+    ) {
+        let Some(receiver) = self.receivers.get_mut(&key) else { return };
         receiver.deliver(acquired.messages, acquired.bytes);
+        self.hand_over(cx, id, key, lease, acquired);
+    }
+
+    /// Sends a receiver what was booked for it.
+    fn hand_over(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        key: ReceiverKey,
+        lease: Option<u64>,
+        acquired: Acquired,
+    ) {
         self.touched.insert(id);
         let (token, locked_until_ms) = match lease {
             Some(lease) => self.lease(cx, id, key, lease, &acquired),
@@ -111,7 +147,6 @@ impl Shard {
         };
         let deliver = Deliver { receiver: key, queue: id, token, locked_until_ms, runs: acquired.runs };
         self.turn.effects.push(Effect::Deliver(deliver));
-        true
     }
 
     pub(crate) fn lease(
@@ -122,7 +157,7 @@ impl Shard {
         lease: u64,
         acquired: &Acquired,
     ) -> (LockToken, u64) {
-        self.row.last_lease = lease;
+        self.row.last_lease = self.row.last_lease.max(lease);
         let receiver = &self.receivers[&key];
         let own = self.catalog.get(id.entity).map_or(0, |entity| entity.settings.lock_duration_ms);
         let duration_ms = if receiver.lock_duration_ms == 0 { own } else { receiver.lock_duration_ms };
@@ -150,13 +185,15 @@ impl Shard {
         (LockToken { shard: self.id, lease, place: 0, salt }, until_ms)
     }
 
-    /// Answers the receivers that wait to hear that nothing more is ready.
-    fn answer_drains(&mut self, id: QueueId) {
+    /// Answers the receivers that wait to hear that nothing more is ready. What is not given out at the moment is not.
+    fn answer_drains(&mut self, id: QueueId, gives: bool) {
         let Some(queue) = self.queues.get(&id) else { return };
-        let empty = !queue.has_next() && queue.is_all_hot();
+        let empty = !gives || (!queue.has_next() && queue.is_all_hot());
+        // What such a queue could have given to a receiver that is open it has given.
+        let nothing_fits = self.shares.contains_key(&id) && (queue.has_next() || queue.is_all_hot());
         for key in queue.receivers.clone() {
             let Some(receiver) = self.receivers.get_mut(&key) else { continue };
-            if !empty && receiver.credit > 0 {
+            if !empty && receiver.credit > 0 && !(nothing_fits && receiver.is_open()) {
                 continue;
             }
             for ticket in std::mem::take(&mut receiver.draining) {

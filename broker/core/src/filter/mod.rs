@@ -1,0 +1,64 @@
+//! SQL filters: a text becomes a [`Filter`] once, and a filter judges the properties of messages, never their bodies.
+//!
+//! [`Filter::parse`] cuts the text into tokens (`token.rs`), builds an expression (`parse.rs`, `operand.rs`,
+//! `expression.rs`), looks names up (`names.rs`) and refuses what can never fit (`kind.rs`); [`Filter::matches`]
+//! evaluates it (`eval.rs`, `like.rs`). The language is described in
+//! `docs/semantics.md`.
+
+mod eval;
+mod expression;
+mod kind;
+mod like;
+mod names;
+mod operand;
+mod parse;
+mod token;
+
+pub use eval::{EvaluationError, Properties, Truth};
+pub use names::SYSTEM_PROPERTIES;
+
+use expression::Expression;
+use postrider_protocol::error::Refusal;
+use postrider_protocol::limits::FILTER_CHARS;
+use postrider_protocol::value::Value;
+use std::fmt;
+
+/// How deep parentheses, NOT and signs may be nested.
+pub const FILTER_DEPTH: usize = 32;
+
+/// A condition on the properties of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter(Expression);
+
+impl Filter {
+    /// Reads a filter. `parameters` are (name, value), the name with or without its `@` and found without regard to
+    /// case; the filter keeps the values it uses.
+    ///
+    /// Refuses with `InvalidArgument` about `filter`, saying at which character, counted from 1, what was expected.
+    pub fn parse(text: &str, parameters: &[(String, Value)]) -> Result<Filter, Refusal> {
+        let chars = text.chars().count();
+        if chars > FILTER_CHARS {
+            let message = format!("has {chars} characters, at most {FILTER_CHARS} are allowed");
+            return Err(Refusal::invalid("filter", message));
+        }
+        parse::parse(text, parameters)
+            .map(Filter)
+            .map_err(|wrong| Refusal::invalid("filter", wrong.to_string()))
+    }
+
+    /// Judges a message. A rule lets it through only if this is [`Truth::True`].
+    ///
+    /// Fails where a number overflows or is divided by zero, unless AND, OR or IN was decided before it came to that:
+    /// they stop at the first operand that decides, from left to right.
+    pub fn matches(&self, view: &dyn Properties) -> Result<Truth, EvaluationError> {
+        eval::judge(&self.0, view)
+    }
+}
+
+/// The canonical text: parsed again with the same parameters, it is the same filter. It has spaces around operators
+/// and so can be longer than the text that was given, and longer than [`FILTER_CHARS`]: store the text that was given.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

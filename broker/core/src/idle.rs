@@ -1,0 +1,167 @@
+//! Entities that go when nobody has used them for long enough.
+//!
+//! Use is remembered in memory alone, of entities that have the option `auto_delete_on_idle_ms`; counting begins anew
+//! with a start. Whatever uses a subscription uses its topic too.
+
+use crate::command::Change;
+use crate::context::Context;
+use crate::key::QueueId;
+use crate::limits::IDLE_PER_TICK;
+use crate::queue::Queue;
+use crate::shard::Shard;
+use postrider_protocol::name::EntityName;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// When entities with the option go, on the monotonic clock.
+#[derive(Debug, Default)]
+pub struct Idle {
+    /// By entity: how long it may be idle, and until when it is watched.
+    watched: BTreeMap<u64, (u64, u64)>,
+    deadlines: BTreeSet<(u64, u64)>,
+    /// Entities that this turn has used.
+    used: BTreeSet<u64>,
+}
+
+impl Idle {
+    /// Watches an entity from the end of this turn on, where it may be idle for `idle_ms`; 0 is for ever.
+    pub fn watch(&mut self, entity: u64, idle_ms: u64) {
+        self.forget(entity);
+        if idle_ms > 0 {
+            self.watched.insert(entity, (idle_ms, u64::MAX));
+            self.used(entity);
+        }
+    }
+
+    /// Watches an entity no more.
+    pub fn forget(&mut self, entity: u64) {
+        if let Some((_, deadline_ms)) = self.watched.remove(&entity) {
+            self.deadlines.remove(&(deadline_ms, entity));
+        }
+    }
+
+    /// Whether no entity has the option.
+    pub fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// Notes that an entity was used.
+    pub fn used(&mut self, entity: u64) {
+        if self.watched.contains_key(&entity) {
+            self.used.insert(entity);
+        }
+    }
+
+    /// Ends the turn: what it has used is idle from `mono_ms` on.
+    pub fn seal(&mut self, mono_ms: u64) {
+        for entity in std::mem::take(&mut self.used) {
+            if let Some((idle_ms, deadline_ms)) = self.watched.get_mut(&entity) {
+                self.deadlines.remove(&(*deadline_ms, entity));
+                *deadline_ms = mono_ms.saturating_add(*idle_ms);
+                self.deadlines.insert((*deadline_ms, entity));
+            }
+        }
+    }
+
+    /// When the next entity has been idle for long enough.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    fn due(&self, mono_ms: u64) -> Vec<u64> {
+        let due = self.deadlines.iter().take_while(|(deadline_ms, _)| *deadline_ms <= mono_ms);
+        due.map(|(_, entity)| *entity).take(IDLE_PER_TICK).collect()
+    }
+}
+
+impl Shard {
+    /// Watches an entity as its options say, which somebody has just set.
+    pub(crate) fn watch_idle(&mut self, entity: u64) {
+        let idle_ms = self.catalog.get(entity).map_or(0, |found| found.settings.auto_delete_on_idle_ms);
+        self.idle.watch(entity, idle_ms);
+        self.use_entity(entity);
+    }
+
+    /// Notes which entity a change uses. Even a refused one shows that somebody is there.
+    pub(crate) fn note_use(&mut self, change: &Change) {
+        if self.idle.is_empty() {
+            return;
+        }
+        match change {
+            Change::Publish { entity: name, .. }
+            | Change::Scheduled { entity: name, .. }
+            | Change::PutSchedule { entity: name, .. }
+            | Change::DeleteSchedule { entity: name, .. }
+            | Change::Create { name, .. }
+            | Change::Update { name, .. }
+            | Change::Delete { name }
+            | Change::PutRule { subscription: name, .. }
+            | Change::DeleteRule { subscription: name, .. } => self.use_name(name),
+            Change::Purge { address, .. } | Change::Redrive { address, .. } => self.use_name(&address.entity),
+            Change::Settle(items) => {
+                let leases = items.iter().filter_map(|item| self.leases.get(&item.token.lease));
+                for entity in leases.map(|lease| lease.queue.entity).collect::<BTreeSet<_>>() {
+                    self.use_entity(entity);
+                }
+            }
+            // They come from an open receiver.
+            Change::ReceiveDeferred { .. } | Change::SetSessionState { .. } => {}
+        }
+    }
+
+    fn use_name(&mut self, name: &EntityName) {
+        if let Some(entity) = self.catalog.find(name) {
+            self.use_entity(entity);
+        }
+    }
+
+    /// Notes that an entity is used, and a subscription's topic with it.
+    pub(crate) fn use_entity(&mut self, entity: u64) {
+        if self.idle.is_empty() {
+            return;
+        }
+        self.idle.used(entity);
+        if let Some(topic) = self.catalog.topic_of(entity) {
+            self.idle.used(topic);
+        }
+    }
+
+    /// Deletes what nobody has used for long enough, so much as one tick should.
+    pub(crate) fn delete_idle(&mut self, cx: &Context<'_>) {
+        for entity in self.idle.due(cx.now.mono_ms) {
+            if self.is_in_use(entity) {
+                self.use_entity(entity);
+            } else {
+                self.delete_whole(cx.now, entity);
+            }
+        }
+    }
+
+    /// Whether somebody receives, messages are scheduled, or there are schedules, there or in one of a topic's subscriptions.
+    fn is_in_use(&self, entity: u64) -> bool {
+        let Some(found) = self.catalog.get(entity) else { return false };
+        let waits = |queue: &Queue| !queue.receivers.is_empty() || queue.row().scheduled > 0;
+        let has_receivers = |entity: u64| {
+            [QueueId::main(entity), QueueId::dead_letter(entity)]
+                .into_iter()
+                .any(|queue| self.queues.get(&queue).is_some_and(waits))
+        };
+        found.topic.scheduled > 0
+            || !found.schedules.is_empty()
+            || has_receivers(entity)
+            || found.subscriptions.iter().any(|subscription| has_receivers(*subscription))
+    }
+
+    /// What is watched is there, under its own deadline, and nothing of a turn is left.
+    pub(crate) fn check_idle(&self) -> Result<(), String> {
+        let idle = &self.idle;
+        let stands = |(entity, (idle_ms, deadline_ms)): (&u64, &(u64, u64))| {
+            let wanted = self.catalog.get(*entity).map(|found| found.settings.auto_delete_on_idle_ms);
+            wanted == Some(*idle_ms) && idle.deadlines.contains(&(*deadline_ms, *entity))
+        };
+        let all = idle.watched.len() == idle.deadlines.len() && idle.watched.iter().all(stands);
+        if all && idle.used.is_empty() {
+            return Ok(());
+        }
+        Err(format!("idle entities are not watched as they should be: {idle:?}"))
+    }
+}
