@@ -136,7 +136,7 @@ impl Machine {
         for command in commands {
             self.shard.decide(&cx, command)?;
         }
-        Ok(self.shard.seal(&cx))
+        Ok(self.shard.seal(&cx)?)
     }
 
     fn store(&mut self, turn: Turn) -> Result<()> {

@@ -96,6 +96,26 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
             sink(Write::Delete(Key::Generation(shard, *entity)));
             sink(Write::DeleteRange(KeyRange::seen_ids(shard, *entity, u64::MAX)));
         }
+        Fact::SessionPut(entity, id, row) => {
+            sink(Write::Put(Key::Session(shard, *entity, id.clone()), laid_out(|out| row.put(out))));
+        }
+        Fact::SessionGone(entity, id) => sink(Write::Delete(Key::Session(shard, *entity, id.clone()))),
+        Fact::SessionMessage(entity, session, number, page, enqueued_ms) => {
+            let value = laid_out(|out| [page, enqueued_ms].into_iter().for_each(|field| out.put_u64(*field)));
+            sink(Write::Put(Key::SessionMessage(shard, *entity, *session, *number), value));
+        }
+        Fact::SessionMessageGone(entity, session, number) => {
+            sink(Write::Delete(Key::SessionMessage(shard, *entity, *session, *number)));
+        }
+        Fact::SessionMessagesGone(entity) => {
+            sink(Write::DeleteRange(KeyRange::all_session_messages(shard, *entity)));
+        }
+        Fact::SessionState(entity, session, state) => {
+            sink(Write::Put(Key::SessionState(shard, *entity, *session), state.clone()));
+        }
+        Fact::SessionStateGone(entity, session) => {
+            sink(Write::Delete(Key::SessionState(shard, *entity, *session)));
+        }
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
 }

@@ -5,7 +5,7 @@ use crate::command::Question;
 use crate::context::{Damage, Rows};
 use crate::key::QueueId;
 use crate::queue::Slot;
-use crate::shard::{Shard, not_available};
+use crate::shard::Shard;
 use crate::walk::{Found, Span, Where};
 use bytes::BytesMut;
 use postrider_protocol::error::Refusal;
@@ -29,7 +29,10 @@ impl Shard {
                 Err(refusal) => Ok(Reply::Refused(refusal)),
             },
             Question::Schedules { after, limit } => Ok(self.schedules(&address.entity, after, *limit)),
-            Question::Sessions { .. } => Ok(Reply::Refused(not_available("sessions"))),
+            Question::Sessions { after, limit } => match self.queue_at(address) {
+                Ok(queue) => Ok(self.list_sessions(queue, after, *limit)),
+                Err(refusal) => Ok(Reply::Refused(refusal)),
+            },
             Question::Consumers => match self.queue_at(address) {
                 Ok(queue) => Ok(Reply::Consumers(self.consumers(queue))),
                 Err(refusal) => Ok(Reply::Refused(refusal)),

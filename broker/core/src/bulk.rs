@@ -43,7 +43,9 @@ impl Shard {
         self.hungry.insert(id);
         let mut at_once = 0;
         if *portion == Portion::default() {
+            self.settle_sessions(cx, id)?;
             at_once = self.purge_all(id);
+            self.purge_sessions(cx, id)?;
             // Locked messages need not be looked at: what may be left is scheduled.
             if self.queues.get(&id).is_none_or(|queue| queue.row().scheduled == 0) {
                 return Ok(Ok(Reply::Worked { done: at_once, examined: at_once, next: 0 }));

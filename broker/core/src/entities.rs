@@ -38,7 +38,9 @@ impl Shard {
             for lane in [Lane::Main, Lane::DeadLetter] {
                 let queue = QueueId { entity: id, lane };
                 let levels = self.catalog.get(id).map_or(1, |entity| entity.levels(lane));
-                self.queues.insert(queue, Queue::new(queue, levels, self.window));
+                let entity = self.catalog.get(id);
+                let by_session = entity.is_some_and(|entity| entity.settings.requires_session);
+                self.add_queue(Queue::new(queue, levels, self.window), queue, by_session);
                 self.touched.insert(queue);
             }
         }
@@ -165,6 +167,11 @@ impl Shard {
     fn delete_queue(&mut self, now: Now, id: QueueId, name: &str) {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.touched.remove(&id);
+        self.session_timers.retain(|(_, queue, _)| *queue != id);
+        for waiting in self.sessions.remove(&id).into_iter().flat_map(|it| it.waiting.into_values()) {
+            let refusal = Refusal::new(ErrorCode::NotFound, "was deleted").about(name);
+            self.reply(waiting.open.ticket, Err(refusal));
+        }
         self.hungry.remove(&id);
         let leases = self.leases.iter().filter(|(_, lease)| lease.queue == id);
         for lease in leases.map(|(lease, _)| *lease).collect::<Vec<_>>() {

@@ -13,6 +13,7 @@ pub use crate::key::Alarm;
 use crate::key::QueueId;
 use crate::lease::LeaseRow;
 use crate::recorded::OutcomesRow;
+pub use crate::sessions::SessionRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, Options};
@@ -149,6 +150,20 @@ pub enum Fact {
     SchedulePut(u64, ScheduleInfo),
     /// A schedule was removed.
     ScheduleGone(u64, String),
+    /// A session of an entity's queue, by its id.
+    SessionPut(u64, String, SessionRow),
+    /// Nothing is left of a session.
+    SessionGone(u64, String),
+    /// Where a message of a session is: entity, session, number, the page's place, and when it came, UTC milliseconds.
+    SessionMessage(u64, u64, u64, u64, u64),
+    /// The message is gone.
+    SessionMessageGone(u64, u64, u64),
+    /// All messages of all sessions of an entity are gone.
+    SessionMessagesGone(u64),
+    /// What is kept with a session: entity, session, state.
+    SessionState(u64, u64, Bytes),
+    /// Nothing is kept with it any more.
+    SessionStateGone(u64, u64),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -251,6 +266,35 @@ impl Fact {
                 out.put_u64(*entity);
                 row.put(out);
             }
+            Fact::SessionPut(entity, id, row) => {
+                out.put_u64(*entity);
+                wire::put_text(out, id);
+                row.put(out);
+            }
+            Fact::SessionGone(entity, id) => {
+                out.put_u64(*entity);
+                wire::put_text(out, id);
+            }
+            Fact::SessionMessage(entity, session, number, page, enqueued_ms) => {
+                for field in [entity, session, number, page, enqueued_ms] {
+                    out.put_u64(*field);
+                }
+            }
+            Fact::SessionMessageGone(entity, session, number) => {
+                for field in [entity, session, number] {
+                    out.put_u64(*field);
+                }
+            }
+            Fact::SessionMessagesGone(entity) => out.put_u64(*entity),
+            Fact::SessionState(entity, session, state) => {
+                out.put_u64(*entity);
+                out.put_u64(*session);
+                wire::put_blob(out, state);
+            }
+            Fact::SessionStateGone(entity, session) => {
+                out.put_u64(*entity);
+                out.put_u64(*session);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -280,6 +324,13 @@ impl Fact {
             Fact::IdsGone(..) => 21,
             Fact::SchedulePut(..) => 22,
             Fact::ScheduleGone(..) => 23,
+            Fact::SessionPut(..) => 24,
+            Fact::SessionGone(..) => 25,
+            Fact::SessionMessage(..) => 26,
+            Fact::SessionMessageGone(..) => 27,
+            Fact::SessionMessagesGone(..) => 28,
+            Fact::SessionState(..) => 29,
+            Fact::SessionStateGone(..) => 30,
         }
     }
 
@@ -308,7 +359,22 @@ impl Fact {
             21 => Fact::IdsGone(reader.u64("entity")?),
             22 => Fact::SchedulePut(reader.u64("entity")?, ScheduleInfo::read(reader)?),
             23 => Fact::ScheduleGone(reader.u64("entity")?, reader.text("schedule")?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 23"))),
+            24 => Fact::SessionPut(reader.u64("entity")?, reader.text("session")?, SessionRow::read(reader)?),
+            25 => Fact::SessionGone(reader.u64("entity")?, reader.text("session")?),
+            26 => Fact::SessionMessage(
+                reader.u64("entity")?,
+                reader.u64("session")?,
+                reader.u64("number")?,
+                reader.u64("page")?,
+                reader.u64("enqueued_ms")?,
+            ),
+            27 => {
+                Fact::SessionMessageGone(reader.u64("entity")?, reader.u64("session")?, reader.u64("number")?)
+            }
+            28 => Fact::SessionMessagesGone(reader.u64("entity")?),
+            29 => Fact::SessionState(reader.u64("entity")?, reader.u64("session")?, reader.blob("state")?),
+            30 => Fact::SessionStateGone(reader.u64("entity")?, reader.u64("session")?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 30"))),
         })
     }
 }

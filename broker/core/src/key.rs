@@ -16,6 +16,9 @@
 //! 0x70  Alarm          u16 shard | u64 when_ms | u64 entity | u8 lane | u8 what | u64 number
 //! 0x80  Generation     u16 shard | u64 entity
 //! 0x81  SeenId         u16 shard | u64 entity | u64 generation | text of the id
+//! 0x88  Session        u16 shard | u64 entity | text of the session's id
+//! 0x89  SessionMessage u16 shard | u64 entity | u64 session | u64 sequence number
+//! 0x8a  SessionState   u16 shard | u64 entity | u64 session
 //! ```
 //!
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -76,6 +79,12 @@ pub enum Key {
     Generation(u16, u64),
     /// An id that an entity has seen, in a generation.
     SeenId(u16, u64, u64, String),
+    /// A session of a queue: counts, lock.
+    Session(u16, u64, String),
+    /// Where a session's message is.
+    SessionMessage(u16, u64, u64, u64),
+    /// What a session's consumers keep with it.
+    SessionState(u16, u64, u64),
 }
 
 /// Something that is to happen by itself.
@@ -179,6 +188,9 @@ const OUTCOMES: u8 = 0x60;
 const ALARM: u8 = 0x70;
 const GENERATION: u8 = 0x80;
 const SEEN_ID: u8 = 0x81;
+const SESSION: u8 = 0x88;
+const SESSION_MESSAGE: u8 = 0x89;
+const SESSION_STATE: u8 = 0x8a;
 
 impl Key {
     /// The key's bytes.
@@ -229,6 +241,19 @@ impl Key {
                 out.put_u64(*generation);
                 out.put_slice(id.as_bytes());
             }
+            Key::Session(shard, entity, id) => {
+                put_entity(&mut out, SESSION, *shard, *entity);
+                out.put_slice(id.as_bytes());
+            }
+            Key::SessionMessage(shard, entity, session, number) => {
+                put_entity(&mut out, SESSION_MESSAGE, *shard, *entity);
+                out.put_u64(*session);
+                out.put_u64(*number);
+            }
+            Key::SessionState(shard, entity, session) => {
+                put_entity(&mut out, SESSION_STATE, *shard, *entity);
+                out.put_u64(*session);
+            }
         }
         out
     }
@@ -262,6 +287,12 @@ impl Key {
                 let (entity, generation) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
                 Key::SeenId(shard, entity, generation, read_text(&mut bytes)?)
             }
+            SESSION => Key::Session(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
+            SESSION_MESSAGE => {
+                let (entity, session) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Key::SessionMessage(shard, entity, session, bytes.try_get_u64().ok()?)
+            }
+            SESSION_STATE => Key::SessionState(shard, bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?),
             _ => return None,
         };
         bytes.is_empty().then_some(key)
@@ -294,8 +325,19 @@ fn read_text(bytes: &mut &[u8]) -> Option<String> {
 }
 
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 8] =
-    [RULE, SCHEDULE, QUEUE_STATE, PAGE, PAGE_STATE, SCHEDULED, GENERATION, SEEN_ID];
+const ENTITY_CONTENT: [u8; 11] = [
+    RULE,
+    SCHEDULE,
+    QUEUE_STATE,
+    PAGE,
+    PAGE_STATE,
+    SCHEDULED,
+    GENERATION,
+    SEEN_ID,
+    SESSION,
+    SESSION_MESSAGE,
+    SESSION_STATE,
+];
 
 impl KeyRange {
     fn prefix(from: Vec<u8>) -> Self {
@@ -366,6 +408,24 @@ impl KeyRange {
         KeyRange { from: key(0), to: key(to) }
     }
 
+    /// All sessions of a shard.
+    pub fn sessions(shard: u16) -> Self {
+        Self::of_shard(SESSION, shard)
+    }
+
+    /// Where the messages of a session are, from a number on.
+    pub fn session_messages(shard: u16, entity: u64, session: u64, from: u64) -> Self {
+        let key = |session, number| Key::SessionMessage(shard, entity, session, number).encode();
+        KeyRange { from: key(session, from), to: key(session + 1, 0) }
+    }
+
+    /// Where the messages of all sessions of a queue are.
+    pub fn all_session_messages(shard: u16, entity: u64) -> Self {
+        let mut from = Vec::new();
+        put_entity(&mut from, SESSION_MESSAGE, shard, entity);
+        KeyRange::prefix(from)
+    }
+
     /// All recorded outcomes of a shard.
     pub fn outcomes(shard: u16) -> Self {
         Self::of_shard(OUTCOMES, shard)
@@ -426,6 +486,13 @@ mod tests {
                 .prop_map(|((shard, number), queue)| Key::Scheduled(shard, queue, number)),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
+            (any::<(u16, u64)>(), ".{1,50}")
+                .prop_map(|((shard, entity), id)| Key::Session(shard, entity, id)),
+            any::<(u16, u64, u64, u64)>().prop_map(|(shard, entity, session, number)| Key::SessionMessage(
+                shard, entity, session, number
+            )),
+            any::<(u16, u64, u64)>()
+                .prop_map(|(shard, entity, session)| Key::SessionState(shard, entity, session)),
             (any::<(u16, u64, u64)>(), any_queue()).prop_map(|((shard, when_ms, first), queue)| Key::Alarm(
                 shard,
                 Alarm::page(when_ms, queue, first)

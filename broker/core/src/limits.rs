@@ -47,6 +47,11 @@ pub const DUE_BYTES_PER_TICK: usize = 8 * 1024 * 1024;
 /// Entities that one tick looks at because nobody has used them; the rest follows in the next turn.
 pub const IDLE_PER_TICK: usize = 64;
 
+/// Index rows that giving out a session's messages reads in one go.
+pub const SESSION_SCAN: usize = 256;
+/// Receivers that may wait for sessions of one queue.
+pub const SESSION_WAITERS: usize = 10_000;
+
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
 /// Messages that one request about many of them looks at; it says where to go on.

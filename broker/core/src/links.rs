@@ -12,7 +12,7 @@ use postrider_protocol::limits::LOCK_DURATION_MS;
 use postrider_protocol::name::EntityName;
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
-use postrider_protocol::request::Flow;
+use postrider_protocol::request::{Flow, SessionWish};
 use std::collections::BTreeSet;
 
 impl Shard {
@@ -34,6 +34,9 @@ impl Shard {
     pub(crate) fn open_receiver(&mut self, cx: &Context<'_>, open: &OpenReceiver) -> Result<(), Damage> {
         let ticket = open.ticket;
         let opened = match self.check_receiver(open) {
+            Ok((queue, _)) if self.sessions.contains_key(&queue) => {
+                return self.open_session(cx, queue, open);
+            }
             Ok((queue, opened)) => {
                 self.resume(cx, open)?;
                 self.insert_receiver(open, queue);
@@ -55,6 +58,17 @@ impl Shard {
             ));
         }
         let queue = self.queue_at(&open.address)?;
+        match (&open.session, self.sessions.contains_key(&queue)) {
+            (SessionWish::None, true) => {
+                let text = "is missing; the queue requires sessions: name one or ask for the next";
+                return Err(Refusal::invalid("session", text).about(open.address.to_string()));
+            }
+            (SessionWish::Named(_) | SessionWish::Next, false) => {
+                let text = "is given, but the queue has no sessions; leave it out";
+                return Err(Refusal::invalid("session", text).about(open.address.to_string()));
+            }
+            _ => {}
+        }
         let entity =
             self.catalog.get(queue.entity).ok_or_else(|| Refusal::not_found(open.address.to_string()))?;
         let lock_duration_ms = if asked == 0 { entity.settings.lock_duration_ms } else { asked };
@@ -64,7 +78,7 @@ impl Shard {
 
     /// Takes the place of an earlier receiver of the same owner: its leases that the client does not hold go back,
     /// because their deliveries never arrived.
-    fn resume(&mut self, cx: &Context<'_>, open: &OpenReceiver) -> Result<(), Damage> {
+    pub(crate) fn resume(&mut self, cx: &Context<'_>, open: &OpenReceiver) -> Result<(), Damage> {
         if let Some(earlier) = self.by_owner.get(&open.owner).copied() {
             self.replace_receiver(earlier, open.ticket.connection);
         }
@@ -85,7 +99,7 @@ impl Shard {
         }
     }
 
-    fn insert_receiver(&mut self, open: &OpenReceiver, queue: QueueId) {
+    pub(crate) fn insert_receiver(&mut self, open: &OpenReceiver, queue: QueueId) {
         let key = ReceiverKey { connection: open.ticket.connection, handle: open.owner.handle };
         let mut outstanding = 0;
         for lease in self.leases_of(open.owner) {
@@ -164,7 +178,9 @@ impl Shard {
                 &Refusal::invalid("drain", "was ended by closing the receiver"),
             );
             self.release_all(cx, receiver.owner)?;
+            self.unlock_session(receiver.queue, receiver.owner);
         }
+        self.drop_waiting(ticket.connection, Some(handle));
         self.reply(ticket, Ok(Reply::Done));
         Ok(())
     }
@@ -176,8 +192,10 @@ impl Shard {
         for receiver in keys.into_iter().filter_map(|key| self.remove_receiver(key)).collect::<Vec<_>>() {
             if receiver.release_on_disconnect {
                 self.release_all(cx, receiver.owner)?;
+                self.unlock_session(receiver.queue, receiver.owner);
             }
         }
+        self.drop_waiting(connection, None);
         Ok(())
     }
 
@@ -185,7 +203,7 @@ impl Shard {
         self.leases_of(owner).into_iter().try_for_each(|lease| self.release_lease(cx, lease))
     }
 
-    fn remove_receiver(&mut self, key: ReceiverKey) -> Option<Receiver> {
+    pub(crate) fn remove_receiver(&mut self, key: ReceiverKey) -> Option<Receiver> {
         let receiver = self.receivers.remove(&key)?;
         self.by_owner.remove(&receiver.owner);
         self.use_entity(receiver.queue.entity);

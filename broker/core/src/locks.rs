@@ -120,6 +120,15 @@ impl Shard {
         Ok(())
     }
 
+    /// All that a lease still holds has failed: its time is up.
+    pub(crate) fn fail_lease(&mut self, cx: &Context<'_>, id: u64) -> Result<(), Damage> {
+        let places = self.leases.get(&id).map_or(0, |lease| lease.places.len());
+        for locked in (0..places).filter_map(|place| self.locked_at(id, place)).collect::<Vec<_>>() {
+            self.fail(cx, locked, End::RanOut, Some(LOCK_EXPIRED), 0)?;
+        }
+        Ok(())
+    }
+
     fn locked_at(&self, id: u64, place: usize) -> Option<Locked> {
         let lease = self.leases.get(&id)?;
         let found = lease.places.get(place).filter(|place| place.held)?;

@@ -3,6 +3,7 @@
 use crate::context::{Context, Damage, Rows};
 use crate::key::{Key, QueueId};
 use crate::page::{Mark, Page};
+use crate::queue::number;
 use crate::shard::Shard;
 use bytes::{Bytes, BytesMut};
 use postrider_protocol::error::Refusal;
@@ -17,6 +18,13 @@ pub(crate) struct At {
     pub queue: QueueId,
     pub page: u64,
     pub index: u32,
+}
+
+impl At {
+    /// Its number.
+    pub fn sequence(self) -> u64 {
+        number(self.page) + u64::from(self.index)
+    }
 }
 
 /// Why a message goes to the dead letters.

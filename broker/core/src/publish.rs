@@ -64,6 +64,10 @@ impl Shard {
     pub(crate) fn check_incoming(&self, entity: u64, incoming: &Incoming) -> Result<(), Refusal> {
         let Some(found) = self.catalog.get(entity) else { return Ok(()) };
         incoming.check_size(found.settings.max_message_bytes)?;
+        if found.settings.requires_session && incoming.message.session_id.is_none() {
+            let text = "is missing; the queue requires 1 to 128 characters (requires_session)";
+            return Err(Refusal::invalid("session_id", text));
+        }
         self.check_cost(entity, &incoming.message)
     }
 
@@ -135,6 +139,9 @@ impl Shard {
         topic_ttl_ms: u64,
         incoming: &Incoming,
     ) -> Result<u64, Damage> {
+        if self.sessions.contains_key(&id) && incoming.message.session_id.is_none() {
+            return Ok(self.refuse_without_session(cx, id, incoming));
+        }
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
         let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
         let rank = settings.rank(incoming.message.priority);
@@ -148,7 +155,13 @@ impl Shard {
         self.touched.insert(id);
         self.hungry.insert(id);
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
-        Ok(queue.append(cx.now, rank, mark, &incoming.bytes))
+        let sequence = queue.append(cx.now, rank, mark, &incoming.bytes);
+        if let Some(session_id) = &incoming.message.session_id
+            && self.sessions.contains_key(&id)
+        {
+            self.book_session(cx.now, id, session_id, sequence);
+        }
+        Ok(sequence)
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.

@@ -12,9 +12,11 @@ use crate::limits::Window;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
 use crate::seen::Duplicates;
+use crate::sessions::Sessions;
 use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
+use postrider_protocol::name::Lane;
 use postrider_protocol::rule::Rule;
 use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{Read, Reader};
@@ -34,7 +36,9 @@ impl Shard {
         }
         shard.mono_ms = now.mono_ms;
         shard.load_entities(rows)?;
+        shard.load_sessions(rows, now)?;
         shard.load_leases(rows, now)?;
+        shard.recover_session_locks();
         let entities: Vec<_> = shard.catalog.with_queues().collect();
         entities.into_iter().for_each(|entity| shard.reshare(entity));
         shard.hungry.clear();
@@ -67,6 +71,8 @@ impl Shard {
             leases: BTreeMap::new(),
             leases_by_owner: BTreeSet::new(),
             timers: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            session_timers: BTreeSet::new(),
             outcomes: Outcomes::default(),
             ends: Ends::default(),
             next_alarm: None,
@@ -118,7 +124,8 @@ impl Shard {
                 let entity = entity.ok_or_else(|| Damage::new(format!("{queue:?} belongs to no entity")))?;
                 if entity.has_queues() {
                     let levels = entity.levels(queue.lane);
-                    self.queues.insert(queue, Queue::load(queue, row, levels, self.window));
+                    let by_session = entity.settings.requires_session;
+                    self.add_queue(Queue::load(queue, row, levels, self.window), queue, by_session);
                 } else {
                     entity.topic = row;
                 }
@@ -175,9 +182,22 @@ impl Shard {
         Ok(())
     }
 
+    /// Takes over a queue, and makes room for its sessions where it has some. Dead letters have none.
+    pub(crate) fn add_queue(&mut self, mut queue: Queue, id: QueueId, by_session: bool) {
+        if by_session && id.lane == Lane::Main {
+            queue.set_by_session();
+            self.sessions.insert(id, Sessions::default());
+        }
+        self.queues.insert(id, queue);
+    }
+
     /// Checks what must always be true between turns; says what is not.
     pub fn check(&self) -> Result<(), String> {
         self.queues.values().try_for_each(Queue::check)?;
+        for (id, sessions) in &self.sessions {
+            let queue = self.queues.get(id).ok_or_else(|| format!("sessions of {id:?} have no queue"))?;
+            sessions.check(queue.active(), queue.locked())?;
+        }
         let locked: u64 = self.queues.values().map(Queue::locked).sum();
         let live: u64 = self.leases.values().map(|lease| lease.live).sum();
         if locked != live {

@@ -65,6 +65,11 @@ impl Shard {
             Settlement::DeadLetter { reason, description, .. } => {
                 self.dead_letter_locked(cx, locked, self.failed(locked), reason, description)?;
             }
+            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
+                let text =
+                    "is renew, but the message's lock lasts as long as its session's; renew the session";
+                return Ok(Settled::Refused(Refusal::invalid("settlement", text)));
+            }
             Settlement::Renew { duration_ms } => {
                 return Ok(Settled::Renewed(self.renew(cx, locked, *duration_ms)));
             }

@@ -19,6 +19,7 @@ use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::seen::Duplicates;
+use crate::sessions::{Sessions, Timer};
 use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
@@ -63,6 +64,10 @@ pub struct Shard {
     pub(crate) leases_by_owner: BTreeSet<(Owner, u64)>,
     /// When the next lock of a lease runs out.
     pub(crate) timers: BTreeSet<(u64, u64)>,
+    /// Of the queues that have sessions.
+    pub(crate) sessions: BTreeMap<QueueId, Sessions>,
+    /// When a session's lock runs out, or somebody has waited long enough for one.
+    pub(crate) session_timers: BTreeSet<(u64, QueueId, Timer)>,
     pub(crate) outcomes: Outcomes,
     /// How locks ended, lately.
     pub(crate) ends: Ends,
@@ -170,6 +175,7 @@ impl Shard {
     pub fn tick(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
         self.mono_ms = cx.now.mono_ms;
         self.outcomes.tick(cx.now.mono_ms);
+        self.expire_sessions(cx)?;
         self.expire_locks(cx)?;
         self.refill();
         self.ring_alarms(cx)?;
@@ -183,17 +189,22 @@ impl Shard {
         let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
         let alarm = self.next_alarm.map(until);
         let refill = self.refills.first().map(|(moment, _)| *moment);
-        let others = [alarm, refill, self.idle.next_deadline_ms(), self.outcomes.next_deadline_ms()];
+        let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
+        let others = [alarm, refill, session, self.idle.next_deadline_ms(), self.outcomes.next_deadline_ms()];
         lock.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Ends the turn: gives out what can be given out, and says what the turn came to.
-    pub fn seal(&mut self, cx: &Context<'_>) -> Turn {
-        for queue in std::mem::take(&mut self.hungry) {
-            self.deliver(cx, queue);
+    pub fn seal(&mut self, cx: &Context<'_>) -> Result<Turn, Damage> {
+        while let Some(queue) = self.hungry.pop_first() {
+            self.deliver(cx, queue)?;
+        }
+        for queue in self.touched.clone() {
+            self.settle_sessions(cx, queue)?;
         }
         let mut turn = std::mem::take(&mut self.turn);
         for queue in std::mem::take(&mut self.touched) {
+            self.seal_sessions(queue, &mut turn.facts);
             if let Some(queue) = self.queues.get_mut(&queue) {
                 queue.seal(cx.now.wall_ms, &mut turn.facts);
             }
@@ -214,7 +225,7 @@ impl Shard {
             self.row.position += 1;
             turn.facts.push(Fact::ShardState(self.row));
         }
-        turn
+        Ok(turn)
     }
 
     /// Remembers a fact whose rows this turn may look up again.
@@ -309,6 +320,7 @@ impl Shard {
                 dropped: count(main, |queue| queue.row().dropped),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
+                sessions: self.sessions.get(&QueueId::main(id)).map_or(0, |it| it.all.len() as u64),
                 receivers: receivers(main) + receivers(dead),
                 subscriptions: entity.subscriptions.len() as u64,
                 last_sequence: if topic {
@@ -346,9 +358,4 @@ fn alarm_of(fact: &Fact) -> Option<Alarm> {
         Fact::Scheduled(queue, number, row) => Some(Alarm::scheduled(row.due_ms, *queue, *number)),
         _ => None,
     }
-}
-
-/// The refusal of a request that needs what this version does not have yet.
-pub(crate) fn not_available(field: &str) -> Refusal {
-    Refusal::invalid(field, "is not available in this version; leave it out")
 }

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use postrider_core::apply::{self, Write};
 use postrider_core::command::Owner;
-use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRow, ScheduledRow, ShardRow};
+use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRow};
+use postrider_core::fact::{ScheduledRow, SessionRow, ShardRow};
 use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
@@ -41,6 +42,16 @@ fn examples() -> Vec<(&'static str, Fact)> {
         duration_ms: 30_000,
         longest_ms: 60_000,
         holds: vec![hold, Hold { index: 5, count: 1, held: false, ..hold }],
+    };
+    let session = SessionRow {
+        session: 2,
+        messages: 3,
+        oldest: 5,
+        client: 0xabcd,
+        handle: 5,
+        until_ms: 1_700_000_030_000,
+        duration_ms: 30_000,
+        ..SessionRow::default()
     };
     let ids = IdsRow {
         generation: 5,
@@ -98,6 +109,13 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("IdsGone", Fact::IdsGone(7)),
         ("SchedulePut", Fact::SchedulePut(7, schedule)),
         ("ScheduleGone", Fact::ScheduleGone(7, "Nightly".to_owned())),
+        ("SessionPut", Fact::SessionPut(7, "a".to_owned(), session)),
+        ("SessionGone", Fact::SessionGone(7, "a".to_owned())),
+        ("SessionMessage", Fact::SessionMessage(7, 2, 5, 4, 1_700_000_000_000)),
+        ("SessionMessageGone", Fact::SessionMessageGone(7, 2, 5)),
+        ("SessionMessagesGone", Fact::SessionMessagesGone(7)),
+        ("SessionState", Fact::SessionState(7, 2, Bytes::from_static(b"half"))),
+        ("SessionStateGone", Fact::SessionStateGone(7, 2)),
         ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
     ]
 }

@@ -215,7 +215,7 @@ impl Turns {
         let mut facts = Vec::new();
         for id in std::mem::take(&mut turn.active) {
             let Some(shard) = self.shards.get_mut(usize::from(id)) else { continue };
-            let sealed = shard.seal(&turn.context(&self.bodies));
+            let sealed = shard.seal(&turn.context(&self.bodies))?;
             self.keep_pages(id, &sealed.facts)?;
             for effect in sealed.effects {
                 self.prepare(turn, id, effect)?;

@@ -7,7 +7,7 @@ mod balance;
 mod share;
 
 use crate::command::ReceiverKey;
-use crate::context::Context;
+use crate::context::{Context, Damage};
 use crate::effect::{Deliver, Effect};
 use crate::key::QueueId;
 use crate::lease::{Hold, Lease, LeaseRow};
@@ -50,8 +50,11 @@ impl Line {
 
 impl Shard {
     /// Gives out what the queue has ready, to those who hold least of it.
-    pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) {
+    pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
         let gives = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_receive);
+        if self.queues.get(&id).is_some_and(Queue::is_by_session) {
+            return self.deliver_sessions(cx, id, gives);
+        }
         if gives && self.shares.contains_key(&id) {
             self.share_out(cx, id);
         } else if gives && self.queues.get(&id).is_some_and(Queue::has_next) {
@@ -69,6 +72,7 @@ impl Shard {
         if let Some(queue) = self.queues.get_mut(&id) {
             self.turn.effects.extend(queue.wants_load(wanted).into_iter().map(Effect::Load));
         }
+        Ok(())
     }
 
     fn open_receivers(&self, id: QueueId) -> impl Iterator<Item = &Receiver> {
@@ -145,7 +149,7 @@ impl Shard {
         self.turn.effects.push(Effect::Deliver(deliver));
     }
 
-    fn lease(
+    pub(crate) fn lease(
         &mut self,
         cx: &Context<'_>,
         id: QueueId,
@@ -157,7 +161,8 @@ impl Shard {
         let receiver = &self.receivers[&key];
         let own = self.catalog.get(id.entity).map_or(0, |entity| entity.settings.lock_duration_ms);
         let duration_ms = if receiver.lock_duration_ms == 0 { own } else { receiver.lock_duration_ms };
-        let until_ms = cx.now.wall_ms.saturating_add(duration_ms);
+        let session = self.session_held(id, receiver.owner).map(|(_, lock)| lock);
+        let until_ms = session.map_or(cx.now.wall_ms.saturating_add(duration_ms), |lock| lock.until_ms);
         let hold = |run: &crate::effect::PageRun| Hold {
             page: run.page,
             index: run.index,
@@ -170,7 +175,12 @@ impl Shard {
         let holds = acquired.runs.iter().map(hold).collect();
         let row =
             LeaseRow { queue: id, owner: receiver.owner, salt, duration_ms, longest_ms: duration_ms, holds };
-        self.insert_lease(lease, Lease::new(&row, Some(key), cx.now));
+        let mut made = Lease::new(&row, Some(key), cx.now);
+        if let Some(lock) = session {
+            made.places.iter_mut().for_each(|place| place.deadline_ms = lock.deadline_ms);
+            made.timer_ms = lock.deadline_ms;
+        }
+        self.insert_lease(lease, made);
         self.touched_leases.insert(lease);
         (LockToken { shard: self.id, lease, place: 0, salt }, until_ms)
     }

@@ -67,7 +67,11 @@ impl Queue {
         self.pending.push(pending);
         let strand = &self.strands[rank(first)];
         let is_full = strand.ready.len() >= self.bounds.messages || strand.ready_bytes >= self.bounds.bytes;
-        if strand.cold.is_empty() && !is_full {
+        if self.by_session {
+            // In the window for this turn only.
+            self.window.insert(first, HotPage { warmed: true, ..HotPage::new(now.wall_ms) });
+            self.stirred.insert(first);
+        } else if strand.cold.is_empty() && !is_full {
             self.window.insert(first, HotPage::new(now.wall_ms));
         }
         self.pending.len() - 1

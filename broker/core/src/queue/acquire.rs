@@ -105,6 +105,24 @@ impl Queue {
         self.change(page, index, event);
     }
 
+    /// Takes a message of the window as above, where that is not more than `most`; says whether it did.
+    pub fn acquire_within(
+        &mut self,
+        page: u64,
+        index: u32,
+        event: Event,
+        most: &Most,
+        acquired: &mut Acquired,
+    ) -> bool {
+        let Some(hot) = self.window.get(&page) else { return false };
+        let Some(size) = hot.sizes.get(index as usize).copied() else { return false };
+        let fits = acquired.has_room(most, size, hot.mark(index as usize).cost);
+        if fits {
+            self.acquire_one(page, index, event, acquired);
+        }
+        fits
+    }
+
     /// Acquires neighbours of one page from the first of `indices` on, as long as they fit.
     fn acquire_run(
         &mut self,

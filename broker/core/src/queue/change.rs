@@ -14,6 +14,9 @@ impl Queue {
         self.leave(page, index, before);
         self.enter(page, index, after);
         self.stirred.insert(page);
+        if self.by_session && !after.is_locked() {
+            self.moved.push((page, index, after));
+        }
         // Locks are remembered by their leases.
         if before.attempts() != after.attempts() || !(is_plain(before) && is_plain(after)) {
             self.changed.insert(page);

@@ -76,6 +76,10 @@ pub struct Queue {
     /// Pages whose place in memory or whose alarm has to be looked at.
     stirred: BTreeSet<u64>,
     dirty: bool,
+    /// Whether its messages are given out by session: then no page stays in the window without a locked message.
+    by_session: bool,
+    /// Of such a queue, the messages that left a lock or are gone, and what they are now.
+    moved: Vec<(u64, u32, Slot)>,
     /// The receivers that are open on it, in the order they came.
     pub receivers: Vec<ReceiverKey>,
 }
@@ -105,8 +109,30 @@ impl Queue {
             changed: BTreeSet::new(),
             stirred: BTreeSet::new(),
             dirty: false,
+            by_session: false,
+            moved: Vec::new(),
             receivers: Vec::new(),
         }
+    }
+
+    /// Lets its messages be given out by session.
+    pub fn set_by_session(&mut self) {
+        self.by_session = true;
+    }
+
+    /// Whether its messages are given out by session.
+    pub fn is_by_session(&self) -> bool {
+        self.by_session
+    }
+
+    /// The messages that left a lock or are gone since this was asked last: page, index, and what they are now.
+    pub fn take_moved(&mut self) -> Vec<(u64, u32, Slot)> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// The page that the last message of this turn went into.
+    pub fn last_page(&self) -> Option<u64> {
+        self.pending.last().map(|pending| pending.first)
     }
 
     /// The counters as they are stored.

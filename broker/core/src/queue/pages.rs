@@ -75,7 +75,7 @@ impl Queue {
     /// nothing to give out is parked, one that was fetched out of a cold range goes back there.
     fn settle_page(&mut self, first: u64, facts: &mut Vec<Fact>) {
         let Some(page) = self.window.get(&first) else { return };
-        if page.live > 0 && (page.locked > 0 || (page.ready > 0 && !page.warmed)) {
+        if page.live > 0 && (page.locked > 0 || (page.ready > 0 && !page.warmed && !self.by_session)) {
             return;
         }
         let Some(page) = self.window.remove(&first) else { return };
@@ -105,6 +105,7 @@ impl Queue {
     /// What the engine should load, where the window runs low and `wanted` says that somebody waits.
     pub fn wants_load(&mut self, wanted: bool) -> Vec<Load> {
         let (id, bounds) = (self.id, self.bounds);
+        let wanted = wanted && !self.by_session;
         let wants = |strand: &mut Strand| {
             let (from, to) = *strand.cold.front()?;
             let low = strand.ready.len() < bounds.messages / 2 || strand.head().is_none();

@@ -152,6 +152,7 @@ impl Line {
             time_to_live_ms: self.ms("ttl"),
             cost: self.number("cost").map(|cost| cost as u32),
             partition_key: self.option("key").map(str::to_owned),
+            session_id: self.option("session").map(str::to_owned),
             ..message
         };
         message.subject = self.option("subject").map(str::to_owned);

@@ -124,7 +124,7 @@ impl Script {
                 let command = Command::OpenSender { ticket, entity: line.entity() };
                 self.send(self.world.home(&line.entity()), command);
             }
-            "flow" | "taken" | "close" | "disconnect" => self.receiver_line(line),
+            "flow" | "taken" | "close" | "disconnect" | "renew-session" | "state" => self.receiver_line(line),
             "farewell" => {
                 let farewell = Command::Farewell { client: client(&line.args[0]) };
                 (0..self.world.shards.len() as u16).for_each(|shard| self.send(shard, farewell.clone()));
@@ -201,7 +201,11 @@ impl Script {
             release_on_disconnect: line.has("release_on_disconnect"),
             held: held.map(|label| self.names.token(label).lease).collect(),
             weight: line.number("weight").unwrap_or(1) as u32,
-            session: SessionWish::None,
+            session: match line.option("session") {
+                None => SessionWish::None,
+                Some("next") => SessionWish::Next,
+                Some(id) => SessionWish::Named(id.to_owned()),
+            },
             wait_ms: line.ms("wait").unwrap_or(0),
         };
         self.send(shard, Command::OpenReceiver(open));
@@ -230,6 +234,8 @@ impl Script {
                 let receiver = ReceiverKey { connection, handle: HANDLE };
                 Command::Taken { receiver, bytes: line.number("bytes").unwrap() }
             }
+            "renew-session" => Command::RenewSession { ticket, handle: HANDLE },
+            "state" => Command::GetSessionState { ticket, handle: HANDLE },
             "close" => Command::CloseReceiver { ticket, handle: HANDLE },
             _ => Command::Disconnected { connection },
         };

@@ -119,6 +119,37 @@ impl Names {
                 format!("Outcomes {} {}{floor}", client_name(*client), sequences.join(" "))
             }
             Fact::OutcomesGone(client, first) => format!("OutcomesGone {} {first}", client_name(*client)),
+            Fact::SessionPut(entity, id, row) => {
+                let more = [
+                    ("messages", row.messages.to_string(), row.messages > 0),
+                    ("oldest", row.oldest.to_string(), row.oldest > 0),
+                    ("owner", client_name(row.client), row.until_ms > 0),
+                    ("until", time(row.until_ms), row.until_ms > 0),
+                    ("state", row.state_bytes.to_string(), row.state_bytes > 0),
+                ];
+                let more = more.into_iter().filter(|(.., shown)| *shown);
+                let more: String = more.map(|(name, value, _)| format!(" {name}={value}")).collect();
+                format!("SessionPut {} {id}{more}", self.entities[&(shard, *entity)])
+            }
+            Fact::SessionGone(entity, id) => {
+                format!("SessionGone {} {id}", self.entities[&(shard, *entity)])
+            }
+            Fact::SessionMessage(entity, session, number, page, _) => {
+                let page = place(*page);
+                format!("SessionMessage {} #{session}: {number} in {page}", self.entities[&(shard, *entity)])
+            }
+            Fact::SessionMessageGone(entity, session, number) => {
+                format!("SessionMessageGone {} #{session}: {number}", self.entities[&(shard, *entity)])
+            }
+            Fact::SessionMessagesGone(entity) => {
+                format!("SessionMessagesGone {}", self.entities[&(shard, *entity)])
+            }
+            Fact::SessionState(entity, session, state) => {
+                format!("SessionState {} #{session}: {state:?}", self.entities[&(shard, *entity)])
+            }
+            Fact::SessionStateGone(entity, session) => {
+                format!("SessionStateGone {} #{session}", self.entities[&(shard, *entity)])
+            }
             Fact::AlarmSet(alarm) => format!("AlarmSet {}", self.alarm(shard, *alarm)),
             Fact::AlarmGone(alarm) => format!("AlarmGone {}", self.alarm(shard, *alarm)),
             Fact::Scheduled(queue, number, row) => {
@@ -333,6 +364,12 @@ pub fn reply_text(reply: &Reply) -> String {
                 Settled::Refused(why) => format!("{}{times}", refusal(why)),
             }
         }),
+        Reply::Opened { session_id, locked_until_ms, .. } if !session_id.is_empty() => {
+            format!("opened session {session_id} until {}", time(*locked_until_ms))
+        }
+        Reply::SessionRenewed { locked_until_ms } => format!("renewed until {}", time(*locked_until_ms)),
+        Reply::SessionState { state, changed_ms: 0 } => format!("state {state:?}"),
+        Reply::SessionState { state, changed_ms } => format!("state {state:?} since {}", time(*changed_ms)),
         Reply::Opened { max_message_bytes: 0, lock_duration_ms, .. } => {
             format!("opened lock={}s", lock_duration_ms / 1_000)
         }

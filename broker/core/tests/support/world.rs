@@ -93,7 +93,7 @@ impl World {
         let machine = &mut self.shards[usize::from(shard)];
         machine.tick(&cx).unwrap();
         commands.for_each(|command| machine.decide(&cx, command).unwrap());
-        let turn = machine.seal(&cx);
+        let turn = machine.seal(&cx).unwrap();
         machine.check().unwrap();
         self.commit(shard, &turn.facts);
         for effect in &turn.effects {
