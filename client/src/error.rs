@@ -132,7 +132,7 @@ fn advice(refusal: &Refusal) -> &'static str {
         }
         ErrorCode::SessionLockLost => "accept the session again",
         ErrorCode::SessionCannotBeLocked => "wait until the other receiver lets go, or take another session",
-        ErrorCode::MessageNotFound => "look it up again; it was settled or has expired",
+        ErrorCode::MessageNotFound => "look up which messages there are",
         ErrorCode::NotLeader | ErrorCode::Unavailable | ErrorCode::Timeout => "try again in a moment",
         ErrorCode::UnknownOutcome => "look whether it was done before you repeat it",
         ErrorCode::Duplicate => "nothing needs to be done",
