@@ -30,8 +30,8 @@ impl Log {
 
 async fn work(client: Client, log: Arc<Log>) {
     let mut receiver = client.receiver_builder("q").prefetch(3).open().await.expect("a receiver");
-    loop {
-        let delivery = receiver.receive().await.expect("no error");
+    // Until the queue is deleted.
+    while let Ok(delivery) = receiver.receive().await {
         let cost = u64::from(delivery.message().cost.expect("each has one"));
         log.begin(cost);
         pause(Duration::from_millis(cost)).await;
@@ -63,7 +63,10 @@ async fn work_in_flight_never_passes_the_capacity() {
     assert!(most > 5, "they worked one after the other");
     assert_eq!(log.done.load(Ordering::SeqCst), 400, "each once");
     assert_eq!(client.admin().consumers("q").await.expect("consumers").refilled, 0);
-    workers.iter().for_each(tokio::task::JoinHandle::abort);
+    client.admin().delete("q").await.expect("deleted");
+    for worker in workers {
+        worker.await.expect("a worker does not panic");
+    }
 }
 
 /// Receives so many messages, or fails.
