@@ -2,6 +2,7 @@
 
 use super::{counters, crash, next, options, pulling, queue};
 use postrider_client::{Client, Message, SendOutcome};
+use postrider_tests::until;
 use std::time::{Duration, SystemTime};
 
 const WINDOW: (&str, &str) = ("dedup_window_ms", "600000");
@@ -33,6 +34,7 @@ async fn everything_sent_again_after_a_kill_is_stored_once() {
     let sender = client.sender("q").await.expect("a sender");
     // The process that sends is lost with the broker: what it has stored is not known.
     let lost = tokio::spawn(async move { sender.send_batch(messages()).await.map(drop) });
+    until("some are stored", async || counters(&client, "q").await.active > 0).await;
     crash(&mut broker);
     lost.abort();
     let other = broker.client().await;
