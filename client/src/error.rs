@@ -118,9 +118,9 @@ fn time_of_day(time: SystemTime) -> String {
 /// What to do about a refusal, by its code.
 fn advice(refusal: &Refusal) -> &'static str {
     match refusal.code {
-        ErrorCode::NotFound => "create the entity, or check its name",
+        ErrorCode::NotFound => "or check the name",
         ErrorCode::AlreadyExists => "use another name, or update the one that exists",
-        ErrorCode::Disabled => "set the entity's status to active",
+        ErrorCode::Disabled => "try again when that is done",
         ErrorCode::Unauthorized => "connect with a token that the broker knows",
         ErrorCode::Forbidden => "ask an administrator for the right",
         ErrorCode::Busy | ErrorCode::Throttled => "slow down and try again",
@@ -128,11 +128,11 @@ fn advice(refusal: &Refusal) -> &'static str {
         ErrorCode::StorageFull => "make room on the broker's disk, then try again",
         ErrorCode::MessageTooLarge => "send a smaller message, or raise max_message_bytes of the entity",
         ErrorCode::LockLost => {
-            "the message is delivered again; renew locks earlier, or lengthen lock_duration_ms"
+            "settle a message once, and before its lock runs out: renew it, or lengthen lock_duration_ms"
         }
         ErrorCode::SessionLockLost => "accept the session again",
         ErrorCode::SessionCannotBeLocked => "wait until the other receiver lets go, or take another session",
-        ErrorCode::MessageNotFound => "look it up again; it was settled or has expired",
+        ErrorCode::MessageNotFound => "look up which messages there are",
         ErrorCode::NotLeader | ErrorCode::Unavailable | ErrorCode::Timeout => "try again in a moment",
         ErrorCode::UnknownOutcome => "look whether it was done before you repeat it",
         ErrorCode::Duplicate => "nothing needs to be done",
@@ -150,7 +150,7 @@ mod tests {
         let refused = Error::from(Refusal::not_found("orders"));
         assert_eq!(
             refused.to_string(),
-            "NotFound orders: does not exist; create it first; create the entity, or check its name"
+            "NotFound orders: does not exist; create it first; or check the name"
         );
         assert!(!refused.is_retryable());
         assert!(matches!(Error::from(Refusal::new(ErrorCode::Unauthorized, "no")), Error::Unauthorized(_)));

@@ -106,6 +106,9 @@ fn advice(refusal: &Refusal, kind: EntityKind) -> Option<String> {
             "raise the limit with: {} --max-message-bytes BYTES",
             command(entity, kind, "update")
         )),
+        ErrorCode::Disabled if !entity.is_empty() => {
+            Some(format!("switch it on with: {} --option status=active", command(entity, kind, "update")))
+        }
         ErrorCode::Unauthorized => Some(UNAUTHORIZED.to_owned()),
         _ if refusal.retry_after_ms > 0 => Some(format!("try again in {} ms", refusal.retry_after_ms)),
         _ => None,

@@ -14,7 +14,8 @@ struct Envelope<'a> {
     sequence: u64,
     state: Option<PeekState>,
     delivery_count: u32,
-    enqueued_time: SystemTime,
+    /// `None`: it is scheduled, and not enqueued yet.
+    enqueued_time: Option<SystemTime>,
     locked_until: Option<SystemTime>,
     until: Option<SystemTime>,
     expires_at: Option<SystemTime>,
@@ -28,7 +29,7 @@ pub fn delivered(delivery: &Delivery) -> Row {
         sequence: delivery.sequence(),
         state: None,
         delivery_count: delivery.delivery_count(),
-        enqueued_time: delivery.enqueued_time(),
+        enqueued_time: Some(delivery.enqueued_time()),
         locked_until: Some(delivery.locked_until()),
         until: None,
         expires_at: delivery.expires_at(),
@@ -45,7 +46,7 @@ pub fn peeked(peeked: &PeekedMessage) -> Row {
         sequence: peeked.sequence,
         state: Some(peeked.state),
         delivery_count: peeked.attempts,
-        enqueued_time: peeked.enqueued_time,
+        enqueued_time: (peeked.state != PeekState::Scheduled).then_some(peeked.enqueued_time),
         locked_until: None,
         until: peeked.until,
         expires_at: peeked.expires_at,
@@ -55,6 +56,14 @@ pub fn peeked(peeked: &PeekedMessage) -> Row {
     row(&envelope, &peeked.message)
 }
 
+/// A message that waits for its time, in the order in which people ask: which one, and when.
+pub fn scheduled(peeked: &PeekedMessage) -> Row {
+    let message = &peeked.message;
+    let row = Row::new().column("sequence", peeked.sequence).column("until", peeked.until.map(rfc3339));
+    let row = row.data("state", peeked.state.name());
+    content(row.column("message_id", message.message_id.as_ref().map(id_to_json)), message, None)
+}
+
 fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     let row = Row::new().column("sequence", envelope.sequence);
     let row = match envelope.state {
@@ -62,12 +71,9 @@ fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
         None => row,
     };
     let row = row.column("delivery_count", envelope.delivery_count);
-    let row = row.column("enqueued_time", rfc3339(envelope.enqueued_time));
+    let row = row.column("enqueued_time", envelope.enqueued_time.map(rfc3339));
     let row = row.column("message_id", message.message_id.as_ref().map(id_to_json));
-    let row = dead_letter(row.column("subject", message.subject.clone()), envelope.dead_letter);
-    let row = row.column("body", body_to_json(&message.body, message.content_type.as_deref()));
-    let set = fields(message).into_iter().filter(|(_, value)| !value.is_null());
-    let row = set.fold(row, |row, (name, value)| row.data(name, value));
+    let row = content(row, message, envelope.dead_letter);
     let times = [
         ("locked_until", envelope.locked_until),
         ("until", envelope.until),
@@ -76,6 +82,14 @@ fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     let told = times.into_iter().filter_map(|(name, time)| Some((name, time?)));
     let row = told.fold(row, |row, (name, time)| row.data(name, rfc3339(time)));
     if envelope.redrive_count == 0 { row } else { row.data("redrive_count", envelope.redrive_count) }
+}
+
+/// Subject, body, and all else that is set.
+fn content(row: Row, message: &Message, why: Option<&DeadLetterInfo>) -> Row {
+    let row = dead_letter(row.column("subject", message.subject.clone()), why);
+    let row = row.column("body", body_to_json(&message.body, message.content_type.as_deref()));
+    let set = fields(message).into_iter().filter(|(_, value)| !value.is_null());
+    set.fold(row, |row, (name, value)| row.data(name, value))
 }
 
 fn dead_letter(row: Row, info: Option<&DeadLetterInfo>) -> Row {
@@ -126,7 +140,7 @@ mod tests {
             sequence: 7,
             state: Some(PeekState::Ready),
             delivery_count: 1,
-            enqueued_time: UNIX_EPOCH,
+            enqueued_time: Some(UNIX_EPOCH),
             locked_until: Some(UNIX_EPOCH),
             until: Some(UNIX_EPOCH),
             expires_at: Some(UNIX_EPOCH),

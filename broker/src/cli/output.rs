@@ -178,6 +178,11 @@ impl<W: Write> Printer<W> {
     }
 }
 
+/// So many messages, in words.
+pub fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}
+
 /// Blanks between columns.
 const GAP: u16 = 2;
 

@@ -63,6 +63,13 @@ impl What {
             left -= (page.messages.len() as u64).min(left);
             next = page.next;
         }
-        Ok(printer.finish(&format!("no messages in {address} from {}", self.from))?)
+        Ok(printer.finish(&self.nothing(address, states))?)
+    }
+
+    /// Tells that there was nothing to show.
+    fn nothing(&self, address: &str, states: &StateFlags) -> String {
+        let such = if self.filter.is_empty() && states.states().is_all() { "" } else { "such " };
+        let from = if self.from > 1 { format!(" from {}", self.from) } else { String::new() };
+        format!("no {such}messages in {address}{from}")
     }
 }

@@ -3,7 +3,7 @@
 use super::connect::Global;
 use super::failure::Failure;
 use super::line;
-use super::output::{Output, Row};
+use super::output::{Output, Row, messages};
 use indicatif::{ProgressBar, ProgressStyle};
 use postrider_client::{Confirm, Error, SendOutcome, Sender};
 use std::io::IsTerminal;
@@ -145,7 +145,7 @@ impl Tally {
     fn sentence(&self, address: &str) -> String {
         let more = |count, what| if count == 0 { String::new() } else { format!(", {count} {what}") };
         let (seen, refused) = (more(self.duplicates, "of them seen before"), more(self.refused, "refused"));
-        format!("{} messages sent to {address}{seen}{refused}", self.sent)
+        format!("{} sent to {address}{seen}{refused}", messages(self.sent))
     }
 
     fn row(&self, address: &str) -> Row {

@@ -3,7 +3,7 @@
 use super::bulk::{Meter, SelectionFlags, StateFlags, confirm};
 use super::connect::Global;
 use super::failure::Failure;
-use super::output::Row;
+use super::output::{Row, messages};
 use clap::Args;
 use postrider_client::{Admin, Selection};
 
@@ -69,5 +69,5 @@ pub async fn purge(
     let total = total.unwrap_or_default();
     let row = Row::new().column("address", address).column("purged", total.done);
     let row = row.column("examined", total.examined);
-    Ok(global.printer().done(&format!("{} messages removed from {address}", total.done), &row)?)
+    Ok(global.printer().done(&format!("{} removed from {address}", messages(total.done)), &row)?)
 }

@@ -69,7 +69,8 @@ pub struct Receive {
     /// Receive the next session that has messages and that nobody holds
     #[arg(long)]
     next: bool,
-    /// Receive deferred messages by their numbers
+    /// Receive deferred messages by their numbers; without --ack or the like they are not deferred any more, and
+    /// `postrider peek --state deferred` only looks
     #[arg(long, value_name = "NUMBER", value_delimiter = ',', conflicts_with_all = ["follow", "max"])]
     deferred: Vec<u64>,
     /// How long to wait for the session, if one is asked for, and for the first message
@@ -149,10 +150,10 @@ impl Receive {
         printer: &mut Printer<W>,
     ) -> Result<(), Failure> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for (number, received) in self.deferred.iter().zip(receiver.receive_deferred(&self.deferred).await?) {
+        for received in receiver.receive_deferred(&self.deferred).await? {
             match received {
                 Ok(delivery) => found.push(delivery),
-                Err(error) => missing.push(Failure::from(error).about_message(*number)),
+                Err(error) => missing.push(self.not_deferred(error)),
             }
         }
         printer.part(&found.iter().map(message::delivered).collect::<Vec<_>>())?;
@@ -163,6 +164,12 @@ impl Receive {
             Some(only) if count == 1 => Err(only),
             Some(first) => Err(first.and_more(count - 1)),
         }
+    }
+
+    /// Says what to do about a message that is not deferred.
+    fn not_deferred(&self, error: Error) -> Failure {
+        let hint = format!("see which are with: postrider peek '{}' --state deferred", self.address);
+        Failure::from(error).hint(hint)
     }
 
     /// Shows batch after batch. A batch that is not full was all there is at the moment.

@@ -11,7 +11,7 @@ use postrider_client::{Error, PeekQuery, PeekState, Selection, States};
 
 #[derive(Subcommand)]
 pub enum Scheduled {
-    /// List the messages that wait for their time; `until` in JSON is when they are due
+    /// List the messages that wait for their time, and until when
     #[command(after_help = examples!("postrider scheduled list orders", "postrider scheduled list orders --output json"))]
     List {
         /// The queue or subscription
@@ -52,12 +52,12 @@ impl Scheduled {
             Scheduled::Cancel(which) => {
                 let admin = global.connect().await?.admin();
                 let outcomes = admin.cancel_scheduled(&which.address, &which.numbers).await?;
-                each(global, &which.numbers, &outcomes, "cancelled")
+                each(global, &which, &outcomes, "cancelled")
             }
             Scheduled::Deliver(which) => {
                 let admin = global.connect().await?.admin();
                 let outcomes = admin.deliver_scheduled_now(&which.address, &which.numbers).await?;
-                each(global, &which.numbers, &outcomes, "delivered")
+                each(global, &which, &outcomes, "delivered")
             }
             Scheduled::Purge { address, yes } => {
                 confirm(&format!("Remove all scheduled messages from {address} for ever?"), yes)?;
@@ -79,7 +79,7 @@ async fn list(global: &Global, address: &str) -> Result<(), Failure> {
     let mut query = PeekQuery { states: scheduled(), ..PeekQuery::default() };
     loop {
         let page = client.admin().peek_page(address, &query).await?;
-        printer.part(&page.messages.iter().map(message::peeked).collect::<Vec<_>>())?;
+        printer.part(&page.messages.iter().map(message::scheduled).collect::<Vec<_>>())?;
         match page.next {
             Some(next) => query.from = next,
             None => return Ok(printer.finish(&format!("no scheduled messages in {address}"))?),
@@ -88,23 +88,27 @@ async fn list(global: &Global, address: &str) -> Result<(), Failure> {
 }
 
 /// Shows what became of each number. That some were refused is a failure.
-pub fn each(
-    global: &Global,
-    numbers: &[u64],
-    outcomes: &[Result<(), Error>],
-    done: &str,
-) -> Result<(), Failure> {
+fn each(global: &Global, which: &Which, outcomes: &[Result<(), Error>], done: &str) -> Result<(), Failure> {
     let rows: Vec<_> =
-        numbers.iter().zip(outcomes).map(|(number, outcome)| row(*number, outcome, done)).collect();
+        which.numbers.iter().zip(outcomes).map(|(number, outcome)| row(*number, outcome, done)).collect();
     global.printer().list(&rows, "nothing to do")?;
     match outcomes.iter().filter(|outcome| outcome.is_err()).count() {
         0 => Ok(()),
-        refused => Err(Failure::refused(format!("{refused} of {} were refused", outcomes.len()))),
+        refused => Err(Failure::refused(format!("{refused} of {} refused", outcomes.len()))
+            .hint(format!("see what is scheduled with: postrider scheduled list {}", which.address))),
     }
 }
 
 fn row(number: u64, outcome: &Result<(), Error>, done: &str) -> Row {
     let row = Row::new().column("sequence", number);
     let result = if outcome.is_ok() { done } else { "refused" };
-    row.column("result", result).column("error", outcome.as_ref().err().map(Error::to_string))
+    row.column("result", result).column("error", outcome.as_ref().err().map(short))
+}
+
+/// The broker's words alone: a cell is short, and what to do next stands below.
+fn short(error: &Error) -> String {
+    match error {
+        Error::Refused(refusal) => refusal.message.clone(),
+        other => other.to_string(),
+    }
 }

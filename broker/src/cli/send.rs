@@ -136,8 +136,10 @@ pub fn is_json_document(body: &[u8]) -> bool {
 async fn send_one(global: &Global, address: &str, message: Message) -> Result<(), Failure> {
     let client = global.connect().await?;
     let outcome = client.sender(address).await?.send(message).await?;
-    let note = if outcome.duplicate { ", seen before; nothing new was stored" } else { "" };
-    let sentence = format!("sent to {address}, sequence number {}{note}", outcome.sequence);
+    let sentence = match outcome.duplicate {
+        true => format!("a duplicate of {} in {address}: nothing new was stored", outcome.sequence),
+        false => format!("sent to {address}, sequence number {}", outcome.sequence),
+    };
     global.printer().done(&sentence, &pipeline::outcome_row(&outcome))?;
     Ok(client.close().await?)
 }

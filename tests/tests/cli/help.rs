@@ -30,6 +30,18 @@ const COMMANDS: &[&[&str]] = &[
     &["send"],
     &["receive"],
     &["peek"],
+    &["purge"],
+    &["scheduled", "list"],
+    &["scheduled", "cancel"],
+    &["scheduled", "deliver"],
+    &["scheduled", "purge"],
+    &["dlq", "list"],
+    &["dlq", "causes"],
+    &["dlq", "redrive"],
+    &["dlq", "resend"],
+    &["dlq", "purge"],
+    &["session", "list"],
+    &["consumers"],
     &["status"],
     &["completions"],
 ];
@@ -43,6 +55,28 @@ fn every_command_has_help_with_examples() {
     }
     let help = run(&["--help"]).done();
     assert!(help.contains("Exit codes:") && help.contains("3  no connection"), "{help}");
+}
+
+/// The commands that a help lists, in its order.
+fn listed(help: &str) -> Vec<&str> {
+    let (_, rest) = help.split_once("Commands:\n").expect("a list of commands");
+    let (list, _) = rest.split_once("\n\n").expect("a blank line behind it");
+    let names = list.lines().filter(|line| !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
+}
+
+#[test]
+fn no_command_is_left_out_here() {
+    let mut nouns: Vec<_> = COMMANDS.iter().map(|command| command[0]).collect();
+    nouns.dedup();
+    assert_eq!(listed(&run(&["--help"]).done()), nouns);
+    for noun in nouns {
+        let of_noun = COMMANDS.iter().filter(|command| command[0] == noun);
+        let verbs: Vec<_> = of_noun.filter_map(|command| command.get(1).copied()).collect();
+        if !verbs.is_empty() {
+            assert_eq!(listed(&run(&[noun, "--help"]).done()), verbs);
+        }
+    }
 }
 
 #[test]

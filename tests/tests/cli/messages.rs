@@ -83,7 +83,7 @@ fn a_wrong_line_is_named_and_a_refused_one_counted() {
     outcome.failed(2, "line 2: unknown field `bodi`");
     let large = format!("{{\"body\": \"{}\"}}\n{{\"body\": \"ok\"}}\n", "x".repeat(200));
     let outcome = finish(&mut broker.command("send small"), &large);
-    assert!(outcome.out.contains("1 messages sent to small, 1 refused"), "{outcome:?}");
+    assert!(outcome.out.contains("1 message sent to small, 1 refused"), "{outcome:?}");
     outcome.failed(1, "line 1: MessageTooLarge");
     assert_eq!(broker.run("queue show small -o json").json()["active"], 2);
     broker.run("send missing hello").failed(1, "create it with: postrider queue create missing");

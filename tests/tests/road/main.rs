@@ -1,15 +1,29 @@
 //! The main road: the client against the real binary, feature by feature.
 
 mod admin;
+mod browse;
+mod deadletters;
+mod deferred;
+mod duplicates;
 mod lasting;
+mod limits;
 mod locks;
+mod priorities;
+mod properties;
 mod publish;
 mod receive;
+mod retry;
+mod scheduled;
 mod schedules;
+mod sharing;
 mod slow;
+mod status;
+mod time;
 mod topics;
 
-use postrider_client::{Client, Delivery, Error, ErrorCode, Message, Options, Receiver};
+use postrider_client::{
+    Client, Counters, Delivery, Error, ErrorCode, Message, Options, PeekedMessage, Receiver,
+};
 use postrider_tests::Broker;
 use std::time::Duration;
 
@@ -39,6 +53,26 @@ async fn send(client: &Client, to: &str, bodies: &[&str]) {
     for outcome in sender.send_batch(messages).await.expect("answers") {
         outcome.expect("it is stored");
     }
+}
+
+/// Opens a receiver that gets a message only when it asks for one.
+async fn pulling(client: &Client, from: &str) -> Receiver {
+    client.receiver_builder(from).prefetch(0).open().await.expect("a receiver")
+}
+
+async fn counters(client: &Client, of: &str) -> Counters {
+    client.admin().get(of).await.expect("it exists").counters
+}
+
+/// All messages of a queue, in whatever state.
+async fn look(client: &Client, at: &str) -> Vec<PeekedMessage> {
+    client.admin().peek(at, 0, 0).await.expect("a peek")
+}
+
+/// Ends the broker as a power failure would, and starts it again.
+fn crash(broker: &mut Broker) {
+    broker.kill9();
+    broker.restart();
 }
 
 /// The next message, which must come.

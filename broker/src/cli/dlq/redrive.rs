@@ -4,7 +4,7 @@ use super::Which;
 use crate::cli::bulk::{Meter, SelectionFlags};
 use crate::cli::connect::Global;
 use crate::cli::failure::Failure;
-use crate::cli::output::Row;
+use crate::cli::output::{Row, messages};
 use clap::Args;
 use postrider_client::{RedriveOutcome, States};
 
@@ -51,7 +51,7 @@ impl Redrive {
 
     fn sentence(&self, address: &str, outcome: &RedriveOutcome) -> String {
         let verb = if self.dry_run { "would be moved back" } else { "moved back" };
-        format!("{} of {} messages {verb} from {address}", outcome.moved, outcome.examined)
+        format!("{} of {} {verb} from {address}", outcome.moved, messages(outcome.examined))
     }
 
     fn row(&self, address: &str, outcome: &RedriveOutcome) -> Row {
