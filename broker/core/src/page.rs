@@ -1,7 +1,8 @@
 //! Pages: the messages that one turn put into one strand of a queue, and what became of them.
 //!
 //! ```text
-//! page  = records | marks, if flags has bit 0 | u32 end of each record | u32 records | u8 flags | u8 version 1
+//! page  = records | marks, if flags has bit 0 | u64 written_ms, if it has bit 1 | u32 end of each record
+//!         | u32 records | u8 flags | u8 version 1
 //! mark  = u64 expires_ms | u32 cost | u32 key
 //! state = u8 version 1 | u32 records | bitmap of the records that are gone | list of (u32 index, u32 attempts)
 //!         | list of u32 index, deferred | list of (u32 index, u64 until_ms), delayed
@@ -21,6 +22,8 @@ use std::collections::BTreeMap;
 const VERSION: u8 = 1;
 /// The page has a mark for each record.
 const MARKED: u8 = 1;
+/// The page says when it was written: its first message was enqueued at another time, in another queue.
+const WRITTEN: u8 = 2;
 /// Bytes of a mark.
 const MARK: usize = 16;
 /// Bytes of what stands behind the tables.
@@ -60,6 +63,7 @@ pub struct PageBuilder {
     ends: Vec<u32>,
     marks: Vec<Mark>,
     marked: bool,
+    written_ms: Option<u64>,
     closed: bool,
 }
 
@@ -76,6 +80,11 @@ impl PageBuilder {
     pub fn push_record(&mut self, record: &Record, mark: Mark) {
         record.put(&mut self.records);
         self.end_record(mark, record.message.len());
+    }
+
+    /// Says when the page was written, where its first record does not.
+    pub fn set_written_ms(&mut self, written_ms: u64) {
+        self.written_ms = Some(written_ms);
     }
 
     /// Appends holes until the page has `records` of them and of records.
@@ -118,17 +127,21 @@ impl PageBuilder {
     /// The page's bytes.
     pub fn build(mut self) -> Bytes {
         let marks = if self.marked { &self.marks[..] } else { &[] };
-        self.records.reserve(marks.len() * MARK + self.ends.len() * 4 + TAIL);
+        self.records.reserve(marks.len() * MARK + 8 + self.ends.len() * 4 + TAIL);
         for mark in marks {
             self.records.put_u64(mark.expires_ms);
             self.records.put_u32(mark.cost);
             self.records.put_u32(mark.key);
         }
+        if let Some(written_ms) = self.written_ms {
+            self.records.put_u64(written_ms);
+        }
         for end in &self.ends {
             self.records.put_u32(*end);
         }
         self.records.put_u32(self.ends.len() as u32);
-        self.records.put_u8(if self.marked { MARKED } else { 0 });
+        let written = if self.written_ms.is_some() { WRITTEN } else { 0 };
+        self.records.put_u8(written | if self.marked { MARKED } else { 0 });
         self.records.put_u8(VERSION);
         self.records.freeze()
     }
@@ -146,6 +159,8 @@ pub struct Page {
     table: usize,
     /// Where the marks stand, if there are any.
     marks: Option<usize>,
+    /// Where it says when it was written, if it does.
+    written: Option<usize>,
 }
 
 impl Page {
@@ -155,17 +170,20 @@ impl Page {
         let damage = |problem: &str| Damage::new(format!("a page of {length} bytes {problem}"));
         let tail = length.checked_sub(TAIL).ok_or_else(|| damage("is shorter than its tail"))?;
         let (flags, version) = (bytes[tail + 4], bytes[tail + 5]);
-        if version != VERSION || flags & !MARKED != 0 {
+        if version != VERSION || flags & !(MARKED | WRITTEN) != 0 {
             return Err(damage(&format!("has format {version}.{flags}, this version reads {VERSION}")));
         }
         let count = read_u32(&bytes, tail) as usize;
         let before = |end: usize, size: usize| count.checked_mul(size).and_then(|size| end.checked_sub(size));
         let table = before(tail, 4).ok_or_else(|| damage(&format!("claims {count} records")))?;
-        let marks = (flags == MARKED).then(|| before(table, MARK));
+        let written = (flags & WRITTEN != 0).then(|| table.checked_sub(8));
+        let written = written.map(|at| at.ok_or_else(|| damage("has no room for its time"))).transpose()?;
+        let end = written.unwrap_or(table);
+        let marks = (flags & MARKED != 0).then(|| before(end, MARK));
         let marks = marks.map(|at| at.ok_or_else(|| damage(&format!("claims {count} marks")))).transpose()?;
-        let page = Page { bytes, count, table, marks };
+        let page = Page { bytes, count, table, marks, written };
         let sound = (0..count).all(|at| page.start(at) <= page.end(at))
-            && (count == 0 || page.end(count - 1) == marks.unwrap_or(table));
+            && (count == 0 || page.end(count - 1) == marks.unwrap_or(end));
         if sound { Ok(page) } else { Err(damage("has a table that does not add up")) }
     }
 
@@ -201,6 +219,13 @@ impl Page {
             cost: read_u32(&self.bytes, at + 8),
             key: read_u32(&self.bytes, at + 12),
         })
+    }
+
+    /// When the page was written: where it does not say so itself, when its first message was enqueued.
+    pub fn written_ms(&self) -> u64 {
+        let first = (0..self.count).map(|at| self.bytes_of(at)).find(|record| !record.is_empty());
+        let time = self.written.map_or(first, |at| self.bytes.get(at..));
+        time.and_then(|time| time.first_chunk::<8>()).map_or(0, |time| u64::from_be_bytes(*time))
     }
 
     /// The page as it is stored.

@@ -28,6 +28,9 @@ impl Queue {
         let builder = self.page_for(now, rank, record.message.len());
         let before = builder.bytes();
         builder.push_record(record, mark);
+        if before == 0 && record.enqueued_time_ms != now.wall_ms {
+            builder.set_written_ms(now.wall_ms);
+        }
         let size = builder.bytes() - before;
         self.accept(rank, mark, size, attempts)
     }

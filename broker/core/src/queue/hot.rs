@@ -59,7 +59,7 @@ impl HotPage {
             ready: slots.iter().filter(|slot| slot.is_ready()).count() as u32,
             changed: state.changed,
             slots,
-            written_ms: written_ms(&page),
+            written_ms: page.written_ms(),
             ..HotPage::default()
         };
         hot.alarm_ms = hot.next_alarm_ms(0);
@@ -137,11 +137,4 @@ impl HotPage {
         let messages = self.slots.iter().zip(&self.sizes).filter(|(slot, _)| counts(**slot));
         messages.map(|(_, size)| u64::from(*size)).sum()
     }
-}
-
-/// When the first message of a page came: the first field of its record.
-fn written_ms(page: &Page) -> u64 {
-    let first = (0..page.len()).map(|at| page.bytes_of(at)).find(|record| !record.is_empty());
-    let time = first.and_then(|record| record.first_chunk::<8>());
-    time.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

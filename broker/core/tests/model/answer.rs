@@ -8,10 +8,17 @@ use postrider_protocol::reply::{Published, Reply, Settled};
 pub enum Answer {
     Done,
     Opened { lock_ms: u64 },
-    Published(Vec<Result<u64, Why>>),
+    Published(Vec<Result<Taken, Why>>),
     Settled(Vec<Result<Option<u64>, Why>>),
-    Purged(u64),
+    Worked { done: u64, examined: u64, next: u64 },
     Refused(Why),
+}
+
+/// A message that was taken in under a number, or that one of that number was before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Taken {
+    New(u64),
+    Duplicate(u64),
 }
 
 /// A refusal without the words for people.
@@ -47,8 +54,7 @@ impl Answer {
                 Answer::Settled(items.map(settled).collect())
             }
             Reply::Worked { done, examined, next } => {
-                assert_eq!((done, *next), (examined, 0));
-                Answer::Purged(*done)
+                Answer::Worked { done: *done, examined: *examined, next: *next }
             }
             Reply::Refused(refusal) => Answer::Refused(why_of(refusal)),
             other => panic!("{other:?} answers no command"),
@@ -56,11 +62,11 @@ impl Answer {
     }
 }
 
-fn published(item: Published) -> Result<u64, Why> {
+fn published(item: Published) -> Result<Taken, Why> {
     match item {
-        Published::Accepted(sequence) => Ok(sequence),
+        Published::Accepted(sequence) => Ok(Taken::New(sequence)),
         Published::Refused(refusal) => Err(why_of(&refusal)),
-        Published::Duplicate(_) => panic!("nothing finds duplicates yet"),
+        Published::Duplicate(first) => Ok(Taken::Duplicate(first)),
     }
 }
 

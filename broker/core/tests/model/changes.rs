@@ -1,17 +1,17 @@
 //! What changes do in the naive model.
 
-use super::answer::{Answer, Why, invalid, why, why_of};
-use super::queue::{Message, Queue};
+use super::answer::{Answer, Why, invalid, why};
+use super::bulk::content;
+use super::queue::Queue;
 use super::reference::{Entity, Model};
 use bytes::Bytes;
-use postrider_core::command::Change;
+use postrider_core::command::{Change, ReceiverKey};
 use postrider_core::context::Now;
-use postrider_protocol::error::{ErrorCode, Refusal};
-use postrider_protocol::message::Incoming;
-use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::error::ErrorCode;
+use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{
-    DEAD_LETTER_ON_EXPIRATION, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options,
-    PRIORITY_LEVELS, RETRY,
+    DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_BYTES,
+    MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, OptionValue, Options, PRIORITY_LEVELS, RETRY, STATUS,
 };
 use postrider_protocol::request::{SettleItem, Settlement};
 use postrider_protocol::rule::{Filter, Rule};
@@ -20,7 +20,7 @@ use postrider_protocol::value::Value;
 use std::collections::BTreeMap;
 
 impl Model {
-    pub fn change(&mut self, now: Now, change: &Change) -> Result<Answer, Why> {
+    pub fn change(&mut self, now: Now, connection: u64, change: &Change) -> Result<Answer, Why> {
         match change {
             Change::Publish { entity, atomic, messages } => self.publish(now, entity, *atomic, messages),
             Change::Settle(items) => {
@@ -30,8 +30,8 @@ impl Model {
             Change::Create { name, kind, options, rules } => self.create(name, *kind, options, rules),
             Change::Update { name, options } => {
                 let entity = self.find(name)?;
-                // A topic has neither of the options that histories set.
-                if entity.kind == EntityKind::Topic {
+                // The first option that histories change, and a topic does not have.
+                if entity.kind == EntityKind::Topic && options.number(LOCK_DURATION_MS, 0) > 0 {
                     return Err(invalid("lock_duration_ms"));
                 }
                 entity.set(options);
@@ -51,55 +51,25 @@ impl Model {
                 let removed = self.subscription(subscription)?.rules.remove(rule);
                 removed.map(|_| Answer::Done).ok_or(why(ErrorCode::NotFound))
             }
-            Change::Purge { address, .. } => self.purge(address),
+            Change::Scheduled { entity, action, sequences } => {
+                self.act_on_scheduled(entity, *action, sequences)
+            }
+            Change::ReceiveDeferred { handle, sequences } => {
+                self.receive_deferred(now, ReceiverKey { connection, handle: *handle }, sequences)
+            }
+            Change::Purge { address, portion } => self.purge(address, portion),
+            Change::Redrive { address, portion, dry_run } => self.redrive(now, address, portion, *dry_run),
             other => panic!("{other:?} is in no history yet"),
         }
     }
 
-    fn find(&mut self, name: &EntityName) -> Result<&mut Entity, Why> {
+    pub fn find(&mut self, name: &EntityName) -> Result<&mut Entity, Why> {
         self.entities.get_mut(&name.key()).ok_or(why(ErrorCode::NotFound))
     }
 
     fn subscription(&mut self, name: &EntityName) -> Result<&mut Entity, Why> {
         let entity = self.find(name)?;
         if entity.kind == EntityKind::Subscription { Ok(entity) } else { Err(invalid("subscription")) }
-    }
-
-    fn publish(
-        &mut self,
-        now: Now,
-        name: &EntityName,
-        atomic: bool,
-        messages: &[Result<Incoming, Refusal>],
-    ) -> Result<Answer, Why> {
-        let kind = self.find(name)?.kind;
-        if kind == EntityKind::Subscription {
-            return Err(invalid("address"));
-        }
-        if atomic && let Some(refusal) = messages.iter().find_map(|message| message.as_ref().err()) {
-            return Err(why_of(refusal));
-        }
-        let publish = |message: &Result<Incoming, Refusal>| match message {
-            Err(refusal) => Err(why_of(refusal)),
-            Ok(incoming) if kind == EntityKind::Queue => Ok(self.find(name)?.take(now, incoming)),
-            Ok(incoming) => Ok(self.fan_out(now, name, incoming)),
-        };
-        Ok(Answer::Published(messages.iter().map(publish).collect()))
-    }
-
-    fn fan_out(&mut self, now: Now, topic: &EntityName, incoming: &Incoming) -> u64 {
-        let mut copies = 0;
-        for entity in self.entities.values_mut() {
-            let of_topic = entity.kind == EntityKind::Subscription && entity.name.home() == topic.key();
-            if of_topic && entity.rules.values().any(|filter| filter.matches(&incoming.message)) {
-                entity.take(now, incoming);
-                copies += 1;
-            }
-        }
-        let topic = self.entities.get_mut(&topic.key()).unwrap();
-        topic.unmatched += u64::from(copies == 0);
-        topic.published += 1;
-        topic.published
     }
 
     fn settle(&mut self, now: Now, item: &SettleItem, offset: u16) -> Result<Option<u64>, Why> {
@@ -114,7 +84,7 @@ impl Model {
             | Settlement::Defer { properties }
                 if !properties.is_empty() =>
             {
-                message.bytes = changed(message.bytes.clone(), properties);
+                message.bytes = changed(&message.bytes, properties);
             }
             _ => {}
         }
@@ -180,8 +150,17 @@ impl Model {
             rules,
             main: Queue::new(),
             dead: Queue::new(),
-            published: 0,
+            scheduled: BTreeMap::new(),
             unmatched: 0,
+            window_ms: 0,
+            seen: BTreeMap::new(),
+            duplicates: 0,
+            max_messages: u64::MAX,
+            max_bytes: u64::MAX,
+            drops: false,
+            dropped: 0,
+            may_send: true,
+            may_receive: true,
         };
         entity.set(options);
         self.entities.insert(name.key(), entity);
@@ -204,13 +183,6 @@ impl Model {
         }
         Ok(Answer::Done)
     }
-
-    fn purge(&mut self, address: &Address) -> Result<Answer, Why> {
-        if self.find(&address.entity)?.kind == EntityKind::Topic {
-            return Err(invalid("address"));
-        }
-        Ok(Answer::Purged(self.queue_mut(&(address.entity.key(), address.lane)).unwrap().purge()))
-    }
 }
 
 impl Entity {
@@ -221,28 +193,29 @@ impl Entity {
         self.keeps_expired = options.flag(DEAD_LETTER_ON_EXPIRATION, self.keeps_expired);
         let retry = options.text(RETRY).and_then(|retry| retry.strip_prefix("list ")?.strip_suffix('s'));
         self.retry_ms = retry.map_or(self.retry_ms, |retry| retry.parse::<u64>().unwrap() * 1_000);
-    }
-
-    fn take(&mut self, now: Now, incoming: &Incoming) -> u64 {
-        let ttl_ms = incoming.message.time_to_live_ms.unwrap_or(u64::MAX).min(self.ttl_ms);
-        let priority = u64::from(incoming.message.priority.unwrap_or(1));
-        self.main.append(Message {
-            bytes: incoming.bytes.clone(),
-            attempts: 0,
-            lock: None,
-            rank: self.levels - priority.min(self.levels),
-            since_ms: now.wall_ms,
-            expires_ms: now.wall_ms.saturating_add(ttl_ms),
-            delayed_ms: None,
-            deferred: false,
-            dead: None,
-        })
+        self.max_messages = number(options, MAX_MESSAGES, self.max_messages, u64::MAX);
+        self.max_bytes = number(options, MAX_BYTES, self.max_bytes, u64::MAX);
+        self.drops = options.text(ON_FULL).map_or(self.drops, |how| how == "drop-oldest");
+        self.window_ms = number(options, DEDUP_WINDOW_MS, self.window_ms, 0);
+        if self.window_ms == 0 {
+            self.seen.clear();
+        }
+        if let Some(status) = options.text(STATUS) {
+            self.may_send = status == "active" || status == "receive-disabled";
+            self.may_receive = status == "active" || status == "send-disabled";
+        }
     }
 }
 
+/// A number where it is given, the default where it is taken away, and else what it was.
+fn number(options: &Options, code: u8, before: u64, default: u64) -> u64 {
+    let is_unset = options.iter().any(|(spec, value)| spec.code == code && *value == OptionValue::Unset);
+    options.number(code, if is_unset { default } else { before })
+}
+
 /// A message with some of its properties changed.
-fn changed(bytes: Bytes, changes: &[(String, Value)]) -> Bytes {
-    let mut message = postrider_protocol::message::Message::decode(bytes).unwrap();
+fn changed(bytes: &Bytes, changes: &[(String, Value)]) -> Bytes {
+    let mut message = content(bytes);
     for (name, value) in changes {
         match message.properties.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             Some((_, known)) => *known = value.clone(),

@@ -1,15 +1,14 @@
 //! What the core and the model have to agree on.
 
-use super::queue::{Lock, Queue};
-use super::reference::Durations;
+use super::bulk::Handed;
+use super::deliveries::messages_of;
+use super::queue::Queue;
 use super::run::Run;
-use bytes::BytesMut;
-use postrider_core::command::{Command, ReceiverKey, Ticket};
+use postrider_core::command::Command;
 use postrider_core::context::Rows;
-use postrider_core::effect::{Deliver, PageRun};
+use postrider_core::effect::{Deliver, Effect};
 use postrider_core::fact::{Fact, QueueRow};
 use postrider_core::key::{Key, KeyRange, QueueId};
-use postrider_core::moves::changed_record;
 use postrider_core::outcomes::OutcomesRow;
 use postrider_core::page::{Page, PageState};
 use postrider_core::queue::number;
@@ -17,7 +16,6 @@ use postrider_protocol::entity::Counters;
 use postrider_protocol::message::Record;
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::EntityKind;
-use postrider_protocol::token::LockToken;
 use postrider_protocol::wire::Reader;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +33,8 @@ impl Run {
                     for at in 0..page.len() {
                         let record = Record::decode(page.record(at).unwrap()).unwrap();
                         let name = self.ids[&(shard, queue.entity)].clone();
-                        self.model.numbered.insert((name, record.enqueued_sequence), first + at as u64);
+                        let numbers = self.model.numbered.entry((name, record.message)).or_default();
+                        numbers.push_back(first + at as u64);
                     }
                 }
                 _ => {}
@@ -43,104 +42,19 @@ impl Run {
         }
     }
 
-    /// Lets the model do what the core has done.
-    pub fn decide(&mut self, shard: u16, commands: &[Command]) {
+    /// Lets the model do what the core has done. What receivers got by number comes before all that they got by credit.
+    pub fn decide(&mut self, shard: u16, commands: &[Command], effects: &[Effect]) {
+        let deliveries = effects.iter().filter_map(|effect| match effect {
+            Effect::Deliver(deliver) => Some(handed(deliver)),
+            _ => None,
+        });
+        self.model.handed = deliveries.collect();
+        let all = self.model.handed.clone();
+        let count = all.len();
         let (world, now) = (&self.world, self.world.now);
         self.model.tick(&|name| world.home(name) == shard, now);
         commands.iter().for_each(|command| self.model.decide(shard, now, command));
-    }
-
-    /// A delivery: to one of those who hold least, of the first messages in order, under a fresh lease.
-    pub fn deliver(&mut self, shard: u16, deliver: &Deliver) {
-        let receiver = self.model.receivers[&deliver.receiver].clone();
-        let at = receiver.at.clone();
-        assert_eq!((&self.ids[&(shard, deliver.queue.entity)], deliver.queue.lane), (&at.0, at.1));
-        self.is_fair(deliver);
-        let own_ms =
-            if receiver.lock_ms == 0 { self.model.entities[&at.0].lock_ms } else { receiver.lock_ms };
-        let until_ms = if receiver.deletes { 0 } else { self.world.now.wall_ms + own_ms };
-        assert_eq!((deliver.token.shard, deliver.locked_until_ms), (shard, until_ms));
-        assert_eq!(deliver.token.lease == 0, receiver.deletes);
-        let messages: Vec<_> =
-            deliver.runs.iter().flat_map(|run| (0..run.count).map(move |at| (run, run.index + at))).collect();
-        let count = messages.len() as u64;
-        assert!(0 < count && count <= u64::from(receiver.credit), "{count} messages for {receiver:?}");
-        if !receiver.deletes {
-            self.remember(deliver.token, count, Durations { own_ms, longest_ms: own_ms });
-        }
-        for (place, (run, index)) in messages.into_iter().enumerate() {
-            let sequence = number(run.page) + u64::from(index);
-            if !receiver.deletes {
-                self.is_what_was_sent(shard, deliver.queue, &at, run, index);
-            }
-            let deadline_ms = self.world.now.mono_ms + own_ms;
-            let queue = self.model.queue_mut(&at).unwrap();
-            assert_eq!(queue.head(), Some(sequence), "not in order, or locked already");
-            let message = queue.messages.get_mut(&sequence).unwrap();
-            assert_eq!(message.attempts, run.attempts, "attempts of {sequence}");
-            if receiver.deletes {
-                queue.messages.remove(&sequence);
-                continue;
-            }
-            let token = LockToken { place: place as u16, ..deliver.token };
-            let holder = Some(deliver.receiver);
-            message.lock =
-                Some(Lock { token, owner: receiver.owner, receiver: holder, until_ms, deadline_ms });
-        }
-        let receiver = self.model.receivers.get_mut(&deliver.receiver).unwrap();
-        receiver.credit -= count as u32;
-        receiver.delivered += count;
-    }
-
-    fn outstanding(&self, key: ReceiverKey) -> usize {
-        let queues = self.model.entities.values().flat_map(|entity| [&entity.main, &entity.dead]);
-        queues.flat_map(Queue::locks).filter(|lock| lock.receiver == Some(key)).count()
-    }
-
-    fn is_fair(&self, deliver: &Deliver) {
-        let at = &self.model.receivers[&deliver.receiver].at;
-        let open = self.model.receivers.iter().filter(|(_, other)| other.at == *at && other.credit > 0);
-        let least = open.map(|(key, _)| self.outstanding(*key)).min();
-        assert_eq!(
-            Some(self.outstanding(deliver.receiver)),
-            least,
-            "{:?} does not hold least",
-            deliver.receiver
-        );
-    }
-
-    fn is_what_was_sent(&self, shard: u16, id: QueueId, at: &(String, Lane), run: &PageRun, index: u32) {
-        let mut stored = BytesMut::new();
-        self.world.record(shard, id, run.page, index).put(&mut stored);
-        let record = changed_record(stored.freeze(), run.changes.as_ref()).unwrap();
-        let message = &self.model.queue(at).unwrap().messages[&(number(run.page) + u64::from(index))];
-        assert_eq!(record.message, message.bytes);
-        assert_eq!(record.expires_at_ms.unwrap_or(u64::MAX), message.expires_ms);
-        let dead = record.dead_letter.map(|dead| (record.enqueued_sequence, dead.reason));
-        assert_eq!(dead, message.dead);
-    }
-
-    /// A drain ends when the credit is used up, or nothing is left to give.
-    pub fn drained(&mut self, ticket: Ticket, handle: u32, delivered: u64) {
-        let key = ReceiverKey { connection: ticket.connection, handle };
-        let receiver = self.model.receivers.get_mut(&key).expect("the receiver is open");
-        let before = receiver.draining.len();
-        receiver.draining.retain(|waiting| *waiting != ticket);
-        assert_eq!(receiver.draining.len() + 1, before, "nobody waits under {ticket:?}");
-        assert_eq!(receiver.delivered, delivered);
-        let credit = std::mem::take(&mut receiver.credit);
-        let at = receiver.at.clone();
-        let head = self.model.queue(&at).unwrap().head();
-        assert!(credit == 0 || head.is_none(), "{key:?} could have got {head:?}");
-    }
-
-    /// When nothing has to be read first, whatever can be given out was given out.
-    pub fn nobody_waits(&self, shard: u16) {
-        for (key, receiver) in self.model.receivers.iter().filter(|(_, receiver)| receiver.shard == shard) {
-            let head = self.model.queue(&receiver.at).unwrap().head();
-            assert!(receiver.credit == 0 || head.is_none(), "{key:?} waits for {head:?}");
-            assert!(receiver.draining.is_empty(), "{key:?} was not told that it is drained");
-        }
+        self.handed = all.into_iter().take(count - self.model.handed.len()).collect();
     }
 
     /// A shard has begun again: receivers are gone, locks stay, their deadlines count from now.
@@ -164,14 +78,15 @@ impl Run {
         let here = |name: &EntityName| self.world.home(name) == shard;
         for entity in self.model.entities.values().filter(|entity| here(&entity.name)) {
             let info = machine.info(&entity.name).unwrap();
-            assert_eq!(info.counters, self.counters(&entity.name, info.counters.bytes), "{}", entity.name);
+            assert_eq!(info.counters, self.counters(&entity.name), "{}", entity.name);
             assert_eq!(info.rules.len(), entity.rules.len());
         }
         let count = self.model.entities.values().filter(|entity| here(&entity.name)).count();
         assert_eq!(machine.totals().entities, count as u64);
         self.scan(shard);
         let locks = self.model.queues(&here).into_iter().filter_map(|at| self.model.queue(&at));
-        let deadline = locks.flat_map(Queue::locks).map(|lock| lock.deadline_ms).min();
+        let deadlines = locks.flat_map(Queue::locks).map(|lock| lock.deadline_ms);
+        let deadline = deadlines.chain(self.alarms(&here)).min();
         if let Some(deadline) = deadline {
             assert!(
                 machine.next_deadline_ms(self.world.now).is_some_and(|next| next <= deadline),
@@ -181,7 +96,22 @@ impl Run {
         assert!(machine.next_deadline_ms(self.world.now).is_none_or(|next| next > 0));
     }
 
-    fn counters(&self, name: &EntityName, bytes: u64) -> Counters {
+    /// When the clock acts on messages that nobody holds.
+    fn alarms(&self, here: &dyn Fn(&EntityName) -> bool) -> Vec<u64> {
+        let now = self.world.now;
+        let entities = self.model.entities.values().filter(|entity| here(&entity.name));
+        let mut moments = Vec::new();
+        for entity in entities {
+            let due = entity.scheduled.values().map(|later| if later.at_once { 0 } else { later.due_ms });
+            moments.extend(due);
+            let all = entity.main.messages.values().chain(entity.dead.messages.values());
+            let free = all.filter(|message| message.lock.is_none() && message.expires_ms < u64::MAX);
+            moments.extend(free.map(|message| message.expires_ms));
+        }
+        moments.iter().map(|when_ms| now.mono_ms + when_ms.saturating_sub(now.wall_ms)).collect()
+    }
+
+    fn counters(&self, name: &EntityName) -> Counters {
         let entity = &self.model.entities[&name.key()];
         let topic = entity.kind == EntityKind::Topic;
         let subscriptions = self.model.entities.values().filter(|other| {
@@ -191,15 +121,18 @@ impl Run {
             active: entity.main.active(),
             locked: entity.main.locked(),
             dead_letters: entity.dead.active(),
-            bytes,
+            bytes: entity.main.messages.values().map(|message| message.size).sum(),
             receivers: self.model.receivers.values().filter(|receiver| receiver.at.0 == name.key()).count()
                 as u64,
             subscriptions: subscriptions.count() as u64,
-            last_sequence: if topic { entity.published } else { entity.main.next - 1 },
+            last_sequence: entity.main.next - 1,
             unmatched: entity.unmatched,
             deferred: entity.main.deferred(),
             delayed: entity.main.delayed(),
             expired: entity.expired,
+            scheduled: entity.scheduled.len() as u64,
+            duplicates: entity.duplicates,
+            dropped: entity.dropped,
             ..Counters::default()
         }
     }
@@ -271,4 +204,10 @@ impl Run {
         assert_eq!((row.next, row.active, row.bytes), (queue.next, found, bytes), "{at:?}");
         assert_eq!(found, queue.active(), "{at:?}");
     }
+}
+
+/// A delivery as one of messages that were asked for by number.
+fn handed(deliver: &Deliver) -> Handed {
+    let messages = messages_of(deliver).map(|(run, at)| (number(run.page) + u64::from(at), run.attempts));
+    Handed { receiver: deliver.receiver, token: deliver.token, messages: messages.collect() }
 }

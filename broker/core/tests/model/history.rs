@@ -1,23 +1,23 @@
 //! What happens in a history, made into commands.
 
-use super::ops::{CLIENTS, How, Item, Op, QUEUES, SUBSCRIPTIONS, Sent, Setup, TOPICS};
+use super::ops::{CLIENTS, Change as What, How, Item, Op, QUEUES, SUBSCRIPTIONS, Sent, Setup, TOPICS};
 use super::queue::Queue;
 use super::run::Run;
 use super::support::world::incoming;
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, ReceiverKey, Ticket};
+use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::options::{
-    DEAD_LETTER_ON_EXPIRATION, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options,
-    PRIORITY_LEVELS, RETRY,
+    DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_BYTES,
+    MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, Options, PRIORITY_LEVELS, RETRY, STATUS,
 };
 use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::rule::{Filter, Rule};
-use postrider_protocol::value::Value;
+use postrider_protocol::value::{Id, Value};
 
 /// The entities of a history by number; some may not be there.
-fn entity(number: usize) -> EntityName {
+pub fn entity(number: usize) -> EntityName {
     let name = match number % 11 {
         at @ 0..3 => QUEUES[at].to_owned(),
         at @ 3..5 => TOPICS[at - 3].to_owned(),
@@ -31,6 +31,9 @@ fn subscription(number: usize) -> EntityName {
     EntityName::new(&format!("{topic}/subscriptions/{name}")).unwrap()
 }
 
+/// What an entity can be set to.
+const STATUSES: [&str; 4] = ["active", "send-disabled", "receive-disabled", "disabled"];
+
 /// The options that can be changed.
 fn changes(setup: &Setup) -> Options {
     let mut options = Options::new()
@@ -43,10 +46,49 @@ fn changes(setup: &Setup) -> Options {
     if setup.retry_s > 0 {
         options = options.with_text(RETRY, format!("list {}s", setup.retry_s));
     }
-    options
+    options = changed_option(options, MAX_MESSAGES, setup.max_messages, 1);
+    options = changed_option(options, MAX_BYTES, setup.max_bytes, 1);
+    let on_full = if setup.drops { "drop-oldest" } else { "reject" };
+    options.with_text(ON_FULL, on_full).with_text(STATUS, STATUSES[setup.status])
+}
+
+fn changed_option(options: Options, code: u8, change: What, unit: u64) -> Options {
+    match change {
+        What::Leave => options,
+        What::Unset => options.with_unset(code),
+        What::Set(number) => options.with_number(code, number * unit),
+    }
+}
+
+/// Only queues and topics look for duplicates.
+fn with_window(options: Options, kind: EntityKind, window: What) -> Options {
+    if kind == EntityKind::Subscription {
+        options
+    } else {
+        changed_option(options, DEDUP_WINDOW_MS, window, 1_000)
+    }
+}
+
+/// What is changed of an entity; sometimes what a topic does not have. A window never gets longer: what is
+/// still kept beyond the shorter one is the core's to choose.
+fn update(at: usize, setup: &Setup) -> Options {
+    let kind = [EntityKind::Queue, EntityKind::Topic, EntityKind::Subscription];
+    let kind = kind[usize::from(at % 11 > 2) + usize::from(at % 11 > 4)];
+    let window = match setup.window_s {
+        What::Set(seconds) => What::Set(seconds / 2),
+        other => other,
+    };
+    let options = match kind {
+        EntityKind::Topic if setup.max > 1 => Options::new().with_text(STATUS, STATUSES[setup.status]),
+        _ => changes(setup),
+    };
+    with_window(options, kind, window)
 }
 
 fn options(setup: &Setup) -> Options {
+    let leave = |change| if matches!(change, What::Unset) { What::Leave } else { change };
+    let (max_messages, max_bytes) = (leave(setup.max_messages), leave(setup.max_bytes));
+    let setup = &Setup { max_messages, max_bytes, ..*setup };
     changes(setup).with_number(PRIORITY_LEVELS, setup.levels)
 }
 
@@ -75,15 +117,15 @@ impl Run {
         match op {
             Op::CreateQueue { name, setup } => {
                 let name = EntityName::new(QUEUES[*name]).unwrap();
-                self.create(name, EntityKind::Queue, options(setup), Vec::new());
+                let window = if matches!(setup.window_s, What::Unset) { What::Leave } else { setup.window_s };
+                let options = with_window(options(setup), EntityKind::Queue, window);
+                self.create(name, EntityKind::Queue, options, Vec::new());
             }
-            Op::CreateTopic { name } => {
-                self.create(
-                    EntityName::new(TOPICS[*name]).unwrap(),
-                    EntityKind::Topic,
-                    Options::new(),
-                    Vec::new(),
-                );
+            Op::CreateTopic { name, window_s } => {
+                let name = EntityName::new(TOPICS[*name]).unwrap();
+                let window = if *window_s == 0 { What::Leave } else { What::Set(*window_s) };
+                let options = with_window(Options::new(), EntityKind::Topic, window);
+                self.create(name, EntityKind::Topic, options, Vec::new());
             }
             Op::CreateSubscription { topic, name, setup } => {
                 let rules = if *name == 1 { vec![rule(1, 2)] } else { Vec::new() };
@@ -91,7 +133,8 @@ impl Run {
                 self.create(subscription, EntityKind::Subscription, options(setup), rules);
             }
             Op::Update { entity: at, setup } => {
-                self.change(entity(*at), |name| Change::Update { name, options: changes(setup) });
+                let options = update(*at, setup);
+                self.change(entity(*at), |name| Change::Update { name, options });
             }
             Op::Delete { entity: at } if *at < 11 => self.change(entity(*at), |name| Change::Delete { name }),
             Op::PutRule { subscription: at, rule: number, filter, replace } => {
@@ -110,13 +153,6 @@ impl Run {
                 let messages = messages.iter().map(|sent| self.message(sent)).collect();
                 self.change(entity(*at), |entity| Change::Publish { entity, atomic: *atomic, messages });
             }
-            Op::Purge { entity: at, dead } => {
-                let lane = if *dead { Lane::DeadLetter } else { Lane::Main };
-                self.change(entity(*at), |entity| Change::Purge {
-                    address: Address { entity, lane },
-                    portion: Portion::default(),
-                });
-            }
             Op::Settle { items } => self.settle(items),
             Op::Again { request } => self.again(*request),
             Op::Gather { commands } => self.gather = *commands,
@@ -130,8 +166,10 @@ impl Run {
             }
             Op::MoveClock { seconds } => {
                 self.flush();
-                let wall_ms = self.world.now.wall_ms as i64 + seconds * 1_000;
-                self.world.now.wall_ms = wall_ms as u64;
+                if self.may_move_clock(*seconds) {
+                    let wall_ms = self.world.now.wall_ms as i64 + seconds * 1_000;
+                    self.world.now.wall_ms = wall_ms as u64;
+                }
             }
             other => self.client_op(other),
         }
@@ -186,7 +224,7 @@ impl Run {
             Op::Farewell { client } if *client < CLIENTS => {
                 self.send_to_all(&Command::Farewell { client: *client as u128 });
             }
-            _ => {}
+            other => self.ask(other),
         }
     }
 
@@ -208,7 +246,16 @@ impl Run {
             return Err(Refusal::invalid("subject", "is too long"));
         }
         self.bodies += 1;
-        let mut message = Message::new(vec![b'.'; sent.bytes]).with_id(self.bodies);
+        let own = format!("{}:{}", self.bodies, ".".repeat(sent.bytes));
+        let mut message = Message::new(own);
+        message.message_id = Some(match sent.id {
+            0 => Id::Number(100 + self.bodies),
+            // The same id in two ways.
+            id if sent.bytes % 2 == 0 => Id::Number(id),
+            id => Id::Text(id.to_string()),
+        });
+        let due_ms = |seconds| self.world.now.wall_ms.saturating_add_signed(seconds * 1_000);
+        message.scheduled_enqueue_time_ms = sent.due_s.map(due_ms);
         message.time_to_live_ms = (sent.ttl_s > 0).then_some(sent.ttl_s * 1_000);
         message.priority = (sent.priority > 0).then_some(sent.priority);
         Ok(incoming(&match sent.properties {
@@ -246,13 +293,16 @@ impl Run {
         Ticket { connection, request: self.next_request }
     }
 
-    fn change(&mut self, name: EntityName, change: impl FnOnce(EntityName) -> Change) {
+    pub fn change(&mut self, name: EntityName, change: impl FnOnce(EntityName) -> Change) {
         let shard = self.world.home(&name);
         self.stamped(shard, change(name));
     }
 
     fn stamped(&mut self, shard: u16, change: Change) {
-        let client = self.next_request as usize % CLIENTS;
+        self.stamped_by(shard, self.next_request as usize % CLIENTS, change);
+    }
+
+    pub fn stamped_by(&mut self, shard: u16, client: usize, change: Change) {
         let sequence = self.sequences[client];
         self.sequences[client] += 1;
         self.requests.push((shard, client, sequence, change.clone()));

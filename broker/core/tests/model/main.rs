@@ -6,11 +6,17 @@
 #![expect(clippy::disallowed_methods, reason = "the number of cases is a switch")]
 
 mod answer;
+mod asks;
+mod bulk;
 mod changes;
 mod compare;
+mod deliveries;
 mod history;
+mod looks;
 mod ops;
+mod publish;
 mod queue;
+mod random;
 mod reference;
 mod run;
 #[path = "../support/mod.rs"]
@@ -32,7 +38,7 @@ fn agree(shards: u16, window: Window) {
         max_shrink_iters: 20_000,
         ..Config::default()
     };
-    let history = proptest::collection::vec(ops::op(), 1..200);
+    let history = proptest::collection::vec(random::op(), 1..200);
     TestRunner::new(config)
         .run(&history, |history| {
             run::run(shards, window, &history);

@@ -1,7 +1,5 @@
 //! What happens in a random history. Numbers are taken modulo what there is, so that every history makes sense.
 
-use proptest::prelude::*;
-
 /// Names of queues and topics, and of subscriptions below the topics.
 pub const QUEUES: [&str; 3] = ["orders", "mail", "Bills"];
 pub const TOPICS: [&str; 2] = ["events", "alarms"];
@@ -19,6 +17,7 @@ pub enum Op {
     },
     CreateTopic {
         name: usize,
+        window_s: u64,
     },
     CreateSubscription {
         topic: usize,
@@ -50,6 +49,24 @@ pub enum Op {
     Purge {
         entity: usize,
         dead: bool,
+        part: Part,
+    },
+    Redrive {
+        entity: usize,
+        dead: bool,
+        part: Part,
+        dry_run: bool,
+    },
+    /// Cancels scheduled messages, or delivers them now.
+    Scheduled {
+        entity: usize,
+        now: bool,
+        picks: Vec<usize>,
+    },
+    ReceiveDeferred {
+        client: usize,
+        handle: u32,
+        picks: Vec<usize>,
     },
     Open {
         client: usize,
@@ -112,7 +129,7 @@ pub enum Op {
 }
 
 /// What an entity is created with, or changed to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Setup {
     pub lock_s: u64,
     pub max: u64,
@@ -122,6 +139,37 @@ pub struct Setup {
     pub levels: u64,
     /// Seconds between attempts; 0 leaves it as it is.
     pub retry_s: u64,
+    /// Seconds for which ids are remembered.
+    pub window_s: Change,
+    pub max_messages: Change,
+    pub max_bytes: Change,
+    pub drops: bool,
+    /// Which status; the usual one is 0.
+    pub status: usize,
+}
+
+/// What becomes of an option that can be taken away.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Change {
+    #[default]
+    Leave,
+    Unset,
+    Set(u64),
+}
+
+/// A part of a queue.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// Which messages, of those that are there.
+    pub picks: Vec<usize>,
+    /// Which state; all of them where there is no such.
+    pub state: usize,
+    /// Older than so many seconds; 0 for all.
+    pub age_s: u64,
+    pub from: u64,
+    /// Numbers from the first one on; 0 for all.
+    pub span: u64,
+    pub limit: u32,
 }
 
 /// A message to publish.
@@ -134,6 +182,10 @@ pub struct Sent {
     /// Seconds to live; 0 for as long as the entity says.
     pub ttl_s: u64,
     pub priority: u8,
+    /// Seconds until it is due, where it is scheduled.
+    pub due_s: Option<i64>,
+    /// Which of some ids it has; 0 for one of its own.
+    pub id: u64,
 }
 
 /// Settling a run of places.
@@ -155,119 +207,4 @@ pub enum How {
     Defer { change: bool },
     Release,
     Renew(u64),
-}
-
-/// An entity to publish to: mostly one of two, so that much meets in one place.
-fn target() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => Just(0usize), 2 => Just(3usize), 2 => 0..12usize]
-}
-
-/// An entity to receive from: mostly what the same messages are in.
-fn source() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => Just(0usize), 2 => Just(5usize), 2 => 0..12usize]
-}
-
-fn lock_s() -> impl Strategy<Value = u64> {
-    prop_oneof![Just(5), Just(10), Just(30)]
-}
-
-fn setup() -> impl Strategy<Value = Setup> {
-    let ttl_s = prop_oneof![4 => Just(0), 1 => Just(15), 1 => Just(40)];
-    let retry_s = prop_oneof![3 => Just(0), 1 => Just(7)];
-    (lock_s(), 1..4u64, ttl_s, any::<bool>(), 1..4u64, retry_s).prop_map(
-        |(lock_s, max, ttl_s, keeps_expired, levels, retry_s)| Setup {
-            lock_s,
-            max,
-            ttl_s,
-            keeps_expired,
-            levels,
-            retry_s,
-        },
-    )
-}
-
-fn sent() -> impl Strategy<Value = Sent> {
-    let bytes = prop_oneof![9 => 0..40usize, 1 => 60..300usize];
-    let ttl_s = prop_oneof![5 => Just(0), 1 => Just(10), 1 => Just(70)];
-    (0..3usize, bytes, prop::bool::weighted(0.05), ttl_s, 0..5u8).prop_map(
-        |(properties, bytes, refused, ttl_s, priority)| Sent { properties, bytes, refused, ttl_s, priority },
-    )
-}
-
-fn how() -> impl Strategy<Value = How> {
-    prop_oneof![
-        4 => Just(How::Complete),
-        3 => (prop_oneof![2 => Just(0), 1 => Just(3), 1 => Just(20)], prop::bool::weighted(0.2))
-            .prop_map(|(delay_s, change)| How::Abandon { delay_s, change }),
-        1 => prop::bool::weighted(0.2).prop_map(|change| How::DeadLetter { change }),
-        1 => prop::bool::weighted(0.2).prop_map(|change| How::Defer { change }),
-        2 => Just(How::Release),
-        2 => prop_oneof![Just(0), Just(1_000), Just(20_000)].prop_map(How::Renew),
-    ]
-}
-
-fn item() -> impl Strategy<Value = Item> {
-    let delivery = prop_oneof![4 => 0..3usize, 1 => 0..30usize];
-    (delivery, 0..4u16, 1..6u16, how(), prop::bool::weighted(0.03))
-        .prop_map(|(delivery, place, run, how, guessed)| Item { delivery, place, run, how, guessed })
-}
-
-fn open() -> impl Strategy<Value = Op> {
-    let what =
-        (source(), prop::bool::weighted(0.2), prop::bool::weighted(0.15), prop_oneof![Just(0), lock_s()]);
-    (0..CLIENTS, 0..HANDLES, what, any::<bool>(), prop::bool::weighted(0.7)).prop_map(
-        |(client, handle, (entity, dead, delete, lock_s), let_go, hold)| Op::Open {
-            client,
-            handle,
-            entity,
-            dead,
-            delete,
-            lock_s,
-            let_go,
-            hold,
-        },
-    )
-}
-
-fn administration() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        (0..3usize, setup()).prop_map(|(name, setup)| Op::CreateQueue { name, setup }),
-        (0..2usize).prop_map(|name| Op::CreateTopic { name }),
-        (0..2usize, 0..3usize, setup()).prop_map(|(topic, name, setup)| Op::CreateSubscription {
-            topic,
-            name,
-            setup
-        }),
-        (0..12usize, setup()).prop_map(|(entity, setup)| Op::Update { entity, setup }),
-        (0..30usize).prop_map(|entity| Op::Delete { entity }),
-        (0..6usize, 0..3usize, 0..4usize, any::<bool>()).prop_map(|(subscription, rule, filter, replace)| {
-            Op::PutRule { subscription, rule, filter, replace }
-        }),
-        (0..6usize, 0..3usize).prop_map(|(subscription, rule)| Op::DeleteRule { subscription, rule }),
-    ]
-}
-
-/// Something that may happen.
-pub fn op() -> impl Strategy<Value = Op> {
-    let publish = (target(), prop::collection::vec(sent(), 1..7), prop::bool::weighted(0.2));
-    let flow = (0..CLIENTS, 0..HANDLES, 0..9u32, 0..3u64, prop::bool::weighted(0.2));
-    prop_oneof![
-        3 => administration(),
-        8 => publish.prop_map(|(entity, messages, atomic)| Op::Publish { entity, messages, atomic }),
-        4 => open(),
-        8 => flow.prop_map(|(client, handle, credit, behind, drain)| Op::Flow { client, handle, credit, behind, drain }),
-        9 => prop::collection::vec(item(), 1..4).prop_map(|items| Op::Settle { items }),
-        1 => (source(), any::<bool>()).prop_map(|(entity, dead)| Op::Purge { entity, dead }),
-        1 => (0..CLIENTS, 0..HANDLES).prop_map(|(client, handle)| Op::Close { client, handle }),
-        1 => (0..CLIENTS).prop_map(|client| Op::Disconnect { client }),
-        1 => (0..CLIENTS).prop_map(|client| Op::Reconnect { client }),
-        2 => (0..10usize).prop_map(|request| Op::Again { request }),
-        1 => (0..CLIENTS, 0..6u64).prop_map(|(client, keep)| Op::Confirm { client, keep }),
-        1 => (0..3 * CLIENTS).prop_map(|client| Op::Farewell { client }),
-        3 => (2..6usize).prop_map(|commands| Op::Gather { commands }),
-        1 => (1..4usize).prop_map(|turns| Op::HoldReads { turns }),
-        3 => prop_oneof![0..3_000u64, Just(5_000), Just(10_000), 9_990..31_000u64].prop_map(|ms| Op::Advance { ms }),
-        2 => (0..16usize).prop_map(|shard| Op::Reload { shard }),
-        1 => (-40..40i64).prop_map(|seconds| Op::MoveClock { seconds }),
-    ]
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use postrider_core::command::{Owner, ReceiverKey};
 use postrider_core::context::Now;
+use postrider_protocol::reply::PeekState;
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
 
@@ -25,14 +26,19 @@ pub struct Message {
     pub lock: Option<Lock>,
     /// Levels below the most urgent.
     pub rank: u64,
-    /// When it came, and when it expires: on the wall clock.
+    /// The number that it got first, and when: on the wall clock, as all that follows.
+    pub enqueued: (u64, u64),
+    /// When it came into this queue, and when it expires.
     pub since_ms: u64,
     pub expires_ms: u64,
-    /// Until when it waits for its next attempt, on the wall clock.
+    /// Until when it waits for its next attempt.
     pub delayed_ms: Option<u64>,
     pub deferred: bool,
-    /// Its number before it was dead-lettered, and why it was.
-    pub dead: Option<(u64, String)>,
+    /// Why it was dead-lettered.
+    pub dead: Option<String>,
+    pub redriven: u32,
+    /// Bytes of its record, as it came into the queue.
+    pub size: u64,
 }
 
 /// A queue.
@@ -44,7 +50,21 @@ pub struct Queue {
 
 impl Message {
     pub fn is_ready(&self) -> bool {
-        self.lock.is_none() && self.delayed_ms.is_none() && !self.deferred
+        self.state() == PeekState::Ready
+    }
+
+    pub fn state(&self) -> PeekState {
+        match (&self.lock, self.delayed_ms, self.deferred) {
+            (Some(_), ..) => PeekState::Locked,
+            (None, Some(_), _) => PeekState::Delayed,
+            (None, None, true) => PeekState::Deferred,
+            (None, None, false) => PeekState::Ready,
+        }
+    }
+
+    /// Until when it stays in its state; 0 where time does not decide that.
+    pub fn until_ms(&self) -> u64 {
+        self.lock.as_ref().map(|lock| lock.until_ms).or(self.delayed_ms).unwrap_or(0)
     }
 }
 
@@ -53,9 +73,10 @@ impl Queue {
         Queue { next: 1, messages: BTreeMap::new() }
     }
 
-    pub fn append(&mut self, message: Message) -> u64 {
+    pub fn append(&mut self, mut message: Message) -> u64 {
         let sequence = self.next;
         self.next += 1;
+        message.enqueued.0 = if message.redriven == 0 { sequence } else { message.enqueued.0 };
         self.messages.insert(sequence, message);
         sequence
     }
@@ -113,11 +134,5 @@ impl Queue {
 
     pub fn locks(&self) -> impl Iterator<Item = &Lock> {
         self.messages.values().filter_map(|message| message.lock.as_ref())
-    }
-
-    pub fn purge(&mut self) -> u64 {
-        let before = self.active();
-        self.messages.retain(|_, message| message.lock.is_some());
-        before - self.active()
     }
 }

@@ -1,16 +1,19 @@
 //! The naive model: what each command must answer, and what becomes of the messages.
 
 use super::answer::{Answer, Why, invalid, why};
-use super::queue::{Lock, Queue};
+use super::bulk::Handed;
+use super::queue::{Lock, Message, Queue};
+use bytes::Bytes;
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
 use postrider_core::context::Now;
 use postrider_protocol::error::ErrorCode;
 use postrider_protocol::limits::CREDIT;
+use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::request::{Flow, ReceiveMode, Stamp};
 use postrider_protocol::rule::Filter;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A queue, topic or subscription.
 #[derive(Debug, Clone)]
@@ -25,10 +28,29 @@ pub struct Entity {
     pub retry_ms: u64,
     pub expired: u64,
     pub rules: BTreeMap<String, Filter>,
+    /// A topic has no messages, but numbers and scheduled ones.
     pub main: Queue,
     pub dead: Queue,
-    pub published: u64,
+    pub scheduled: BTreeMap<u64, Later>,
     pub unmatched: u64,
+    /// How long ids are remembered, and each id with its moment and number.
+    pub window_ms: u64,
+    pub seen: BTreeMap<String, (u64, u64)>,
+    pub duplicates: u64,
+    pub max_messages: u64,
+    pub max_bytes: u64,
+    pub drops: bool,
+    pub dropped: u64,
+    pub may_send: bool,
+    pub may_receive: bool,
+}
+
+/// A message that is to come at a moment, or at once whatever the clock says.
+#[derive(Debug, Clone)]
+pub struct Later {
+    pub due_ms: u64,
+    pub at_once: bool,
+    pub incoming: Incoming,
 }
 
 /// An open receiver.
@@ -59,7 +81,7 @@ pub struct Durations {
 }
 
 /// Everything.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Model {
     pub entities: BTreeMap<String, Entity>,
     pub receivers: BTreeMap<ReceiverKey, Receiver>,
@@ -67,8 +89,10 @@ pub struct Model {
     /// What this turn has to answer, and which receivers it has to close.
     pub answers: BTreeMap<Ticket, Answer>,
     pub closed: BTreeSet<ReceiverKey>,
-    /// Dead letters of this turn, as the facts number them: entity and number in it, to number as a dead letter.
-    pub numbered: BTreeMap<(String, u64), u64>,
+    /// Dead letters of this turn, as the facts number them: entity and message, to numbers as dead letters.
+    pub numbered: BTreeMap<(String, Bytes), VecDeque<u64>>,
+    /// What this turn hands out to receivers that asked for it by number.
+    pub handed: VecDeque<Handed>,
     known: BTreeMap<(u16, u128), Known>,
 }
 
@@ -94,12 +118,25 @@ impl Model {
         entities.flat_map(|(key, _)| [(key.clone(), Lane::Main), (key.clone(), Lane::DeadLetter)]).collect()
     }
 
-    /// Locks run out.
+    /// Time acts: locks run out, messages expire, wait no longer, and are due.
     pub fn tick(&mut self, here: &dyn Fn(&EntityName) -> bool, now: Now) {
         for at in self.queues(here) {
             for sequence in self.queue(&at).map(|queue| queue.due(now)).unwrap_or_default() {
                 self.fail(now, &at, sequence, 0);
             }
+        }
+        let entities = self.entities.iter().filter(|(_, entity)| here(&entity.name));
+        let entities: Vec<_> = entities.map(|(key, entity)| (key.clone(), entity.kind)).collect();
+        entities.iter().for_each(|(key, _)| self.come_due(now, key, true));
+        // A topic is older than its subscriptions: where moments are the same, it goes first.
+        let topics = entities.iter().filter(|(_, kind)| *kind == EntityKind::Topic);
+        topics.for_each(|(key, _)| self.come_due(now, key, false));
+        self.expire_all(here, now);
+        entities.iter().for_each(|(key, _)| self.come_due(now, key, false));
+    }
+
+    fn expire_all(&mut self, here: &dyn Fn(&EntityName) -> bool, now: Now) {
+        for at in self.queues(here) {
             for sequence in self.queue(&at).map(|queue| queue.expired(now)).unwrap_or_default() {
                 self.expire(&at, sequence);
             }
@@ -150,14 +187,21 @@ impl Model {
         let mut message = self.queue_mut(at).unwrap().messages.remove(&sequence).unwrap();
         message.lock = None;
         (message.delayed_ms, message.deferred) = (None, false);
+        self.bury(&at.0, message, reason);
+    }
+
+    /// A message gets into the dead letters of an entity; returns its number there.
+    pub fn bury(&mut self, key: &str, mut message: Message, reason: &str) -> u64 {
         (message.rank, message.expires_ms) = (0, u64::MAX);
-        message.dead = Some((sequence, reason.to_owned()));
-        let number = self.numbered.get(&(at.0.clone(), sequence)).copied();
-        let dead = &mut self.entities.get_mut(&at.0).unwrap().dead;
+        message.dead = Some(reason.to_owned());
+        let numbers = self.numbered.get_mut(&(key.to_owned(), message.bytes.clone()));
+        let number = numbers.and_then(VecDeque::pop_front);
+        let dead = &mut self.entities.get_mut(key).unwrap().dead;
         // Where the entity goes in the same turn, nobody sees the number.
         let number = number.unwrap_or(dead.next);
         assert!(dead.messages.insert(number, message).is_none(), "two dead letters under {number}");
         dead.next += 1;
+        number
     }
 
     /// A command of a shard.
@@ -176,7 +220,7 @@ impl Model {
             Command::Disconnected { connection } => self.disconnect(shard, now, *connection),
             Command::Farewell { client } => _ = self.known.remove(&(shard, *client)),
             Command::Once { ticket, client, stamp, change } => {
-                let answer = self.once(shard, now, *client, *stamp, change);
+                let answer = self.once(shard, now, (ticket.connection, *client), *stamp, change);
                 self.answers.insert(*ticket, answer);
             }
             other => panic!("{other:?} is not modelled"),
@@ -279,7 +323,14 @@ impl Model {
         }
     }
 
-    fn once(&mut self, shard: u16, now: Now, client: u128, stamp: Stamp, change: &Change) -> Answer {
+    fn once(
+        &mut self,
+        shard: u16,
+        now: Now,
+        (connection, client): (u64, u128),
+        stamp: Stamp,
+        change: &Change,
+    ) -> Answer {
         let known = self.known.entry((shard, client)).or_default();
         if let Some(answer) = known.answers.get(&stamp.sequence) {
             return answer.clone();
@@ -290,7 +341,7 @@ impl Model {
         known.floor = known.floor.max(stamp.floor);
         let floor = known.floor;
         known.answers.retain(|sequence, _| *sequence >= floor);
-        let answer = self.change(now, change).unwrap_or_else(Answer::Refused);
+        let answer = self.change(now, connection, change).unwrap_or_else(Answer::Refused);
         let known = self.known.entry((shard, client)).or_default();
         known.answers.insert(stamp.sequence, answer.clone());
         answer

@@ -1,8 +1,9 @@
 //! Runs a history: gives its commands to the core and to the model, and compares.
 
 use super::answer::Answer;
+use super::bulk::Handed;
 use super::ops::{CLIENTS, Op, Setup};
-use super::reference::{Durations, Model};
+use super::reference::{Durations, Entity, Model};
 use super::support::world::World;
 use postrider_core::command::{Change, Command, OpenReceiver, Owner};
 use postrider_core::effect::Effect;
@@ -12,10 +13,12 @@ use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::{Flow, ReceiveMode, SessionWish};
 use postrider_protocol::token::LockToken;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Outcomes are forgotten after an hour without a word; histories stay below.
 const LONGEST_MS: u64 = 3_000_000;
+/// Turns from one look at everything to the next.
+const LOOK_EVERY: u64 = 7;
 
 /// A history while it runs.
 pub struct Run {
@@ -35,6 +38,9 @@ pub struct Run {
     pub gather: usize,
     pub hold_reads: usize,
     pub bodies: u64,
+    /// What this turn hands out by number.
+    pub handed: VecDeque<Handed>,
+    turns: u64,
     passed_ms: u64,
 }
 
@@ -55,12 +61,13 @@ pub fn run(shards: u16, window: Window, history: &[Op]) {
         gather: 0,
         hold_reads: 0,
         bodies: 0,
+        handed: VecDeque::new(),
+        turns: 0,
         passed_ms: 0,
     };
-    let setup =
-        |lock_s, max, levels| Setup { lock_s, max, ttl_s: 0, keeps_expired: false, levels, retry_s: 0 };
+    let setup = |lock_s, max, levels| Setup { lock_s, max, levels, ..Setup::default() };
     run.op(&Op::CreateQueue { name: 0, setup: setup(10, 2, 2) });
-    run.op(&Op::CreateTopic { name: 0 });
+    run.op(&Op::CreateTopic { name: 0, window_s: 0 });
     run.op(&Op::CreateSubscription { topic: 0, name: 0, setup: setup(10, 3, 1) });
     run.op(&Op::CreateSubscription { topic: 0, name: 1, setup: setup(30, 1, 3) });
     history.iter().for_each(|op| run.op(op));
@@ -101,11 +108,15 @@ impl Run {
             _ => self.world.turn_without_reads(shard, commands.to_vec()),
         };
         self.learn(shard, &turn.facts);
-        self.decide(shard, commands);
+        self.decide(shard, commands, &turn.effects);
         turn.effects.iter().for_each(|effect| self.effect(shard, effect));
         assert_eq!(self.model.answers, BTreeMap::new(), "not answered");
         assert!(self.model.closed.is_empty(), "not closed: {:?}", self.model.closed);
         self.compare(shard);
+        self.turns += 1;
+        if self.turns.is_multiple_of(LOOK_EVERY) {
+            self.look_at_all(shard);
+        }
     }
 
     fn effect(&mut self, shard: u16, effect: &Effect) {
@@ -128,6 +139,24 @@ impl Run {
             return;
         }
         self.passed_ms += ms;
+        let mut left_ms = ms;
+        // What full queues do with several moments at once depends on where pages begin: there each comes by itself.
+        while let Some(step_ms) = self.next_step_ms().filter(|step_ms| *step_ms < left_ms) {
+            left_ms -= step_ms;
+            self.pass(step_ms);
+        }
+        self.pass(left_ms);
+    }
+
+    /// How long until the clock acts, where it has to act moment by moment.
+    fn next_step_ms(&self) -> Option<u64> {
+        let now = self.world.now;
+        let deadlines = self.world.shards.iter().filter_map(|shard| shard.next_deadline_ms(now)).min();
+        let is_limited = self.model.entities.values().any(Entity::is_limited);
+        deadlines.filter(|_| is_limited).map(|deadline| deadline.saturating_sub(now.mono_ms))
+    }
+
+    fn pass(&mut self, ms: u64) {
         self.world.advance(ms);
         for shard in 0..self.world.shards.len() as u16 {
             let deadline = self.world.shards[usize::from(shard)].next_deadline_ms(self.world.now);
@@ -146,6 +175,7 @@ impl Run {
         (0..self.next_connection)
             .for_each(|connection| self.send_to_all(&Command::Disconnected { connection }));
         self.passed_ms = 0;
+        self.give_all_out();
         // Locks run out, and then the delays that follow.
         self.advance(60_000);
         self.advance(60_000);
@@ -182,7 +212,7 @@ impl Run {
         let ticket = self.ticket(self.next_connection);
         self.send(shard, Command::Flow { ticket, flow });
         let left = self.model.queue(&(key.to_owned(), lane)).unwrap();
-        assert_eq!(left.active(), left.deferred(), "{key} is not empty");
+        assert_eq!(left.active(), left.deferred() + left.delayed(), "{key} is not empty");
     }
 
     pub fn remember(&mut self, token: LockToken, messages: u64, durations: Durations) {

@@ -1,0 +1,96 @@
+//! Work on many messages, and on some by their numbers, made into commands.
+
+use super::history::entity;
+use super::ops::{Op, Part};
+use super::reference::Entity;
+use super::run::Run;
+use postrider_core::command::{Change, Portion, ReceiverKey};
+use postrider_protocol::name::{Address, Lane};
+use postrider_protocol::options::{Options, STATUS};
+use postrider_protocol::reply::PeekState;
+use postrider_protocol::request::{ScheduledAction, Selection, States};
+
+/// No message has this number.
+const UNKNOWN: u64 = 1_000_000;
+
+impl Run {
+    pub fn ask(&mut self, op: &Op) {
+        match op {
+            Op::Purge { entity: at, dead, part } => {
+                let address = address(*at, *dead);
+                let portion = self.portion(&address, part);
+                self.change(entity(*at), |_| Change::Purge { address, portion });
+            }
+            Op::Redrive { entity: at, dead, part, dry_run } => {
+                let address = address(*at, *dead);
+                let portion = self.portion(&address, part);
+                let dry_run = *dry_run;
+                self.change(entity(*at), |_| Change::Redrive { address, portion, dry_run });
+            }
+            Op::Scheduled { entity: at, now, picks } => {
+                let there = self.model.entities.get(&entity(*at).key());
+                let there = there.map(|entity| entity.scheduled.keys().copied().collect());
+                let sequences = pick(&there.unwrap_or_default(), picks);
+                let action = if *now { ScheduledAction::DeliverNow } else { ScheduledAction::Cancel };
+                self.change(entity(*at), |entity| Change::Scheduled { entity, action, sequences });
+            }
+            Op::ReceiveDeferred { client, handle, picks } => {
+                let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
+                self.receive_deferred(key, picks, *client);
+            }
+            _ => {}
+        }
+    }
+
+    /// Deferred messages, and among them any other.
+    fn receive_deferred(&mut self, key: ReceiverKey, picks: &[usize], client: usize) {
+        let Some(receiver) = self.model.receivers.get(&key) else { return };
+        let (shard, queue) = (receiver.shard, self.model.queue(&receiver.at).unwrap());
+        let there = queue.messages.iter().filter(|(number, message)| message.deferred || *number % 5 == 0);
+        let there = there.map(|(number, _)| *number).collect();
+        let change = Change::ReceiveDeferred { handle: key.handle, sequences: pick(&there, picks) };
+        self.stamped_by(shard, client, change);
+    }
+
+    fn portion(&self, address: &Address, part: &Part) -> Portion {
+        let queue = self.model.queue(&(address.entity.key(), address.lane));
+        let there = queue.map(|queue| queue.messages.keys().copied().collect()).unwrap_or_default();
+        let age_ms = part.age_s * 1_000;
+        let selection = Selection {
+            states: States::of(PeekState::ALL.get(part.state..=part.state).unwrap_or_default()),
+            before_ms: if age_ms == 0 { 0 } else { self.world.now.wall_ms - age_ms },
+            sequences: if part.picks.is_empty() { Vec::new() } else { pick(&there, &part.picks) },
+            ..Selection::default()
+        };
+        let to = if part.span == 0 { 0 } else { part.from + part.span };
+        Portion { selection, from: part.from, to, limit: part.limit }
+    }
+
+    /// Where a window is on, the clock is not set back: ids may be forgotten then. Where queues are full, it does not
+    /// jump ahead over several moments.
+    pub fn may_move_clock(&self, seconds: i64) -> bool {
+        let forgets = |entity: &Entity| seconds < 0 && entity.window_ms > 0;
+        let jumps = |entity: &Entity| seconds > 0 && entity.is_limited();
+        !self.model.entities.values().any(|entity| forgets(entity) || jumps(entity))
+    }
+
+    /// Everything may be received again.
+    pub fn give_all_out(&mut self) {
+        let names: Vec<_> = self.model.entities.values().map(|entity| entity.name.clone()).collect();
+        for name in names {
+            let options = Options::new().with_text(STATUS, "active");
+            self.change(name, |name| Change::Update { name, options });
+        }
+        self.flush();
+    }
+}
+
+fn address(number: usize, dead: bool) -> Address {
+    let lane = if dead { Lane::DeadLetter } else { Lane::Main };
+    Address { entity: entity(number), lane }
+}
+
+/// Numbers of what is there, and of what is not.
+fn pick(there: &Vec<u64>, picks: &[usize]) -> Vec<u64> {
+    picks.iter().map(|at| there.get(*at).copied().unwrap_or(UNKNOWN + *at as u64)).collect()
+}
