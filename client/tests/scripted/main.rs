@@ -198,7 +198,7 @@ async fn a_refused_publish_is_tried_again_with_the_same_stamp_if_that_can_help()
     });
     let error = sent.unwrap_err();
     assert!(error.is_retryable() && error.code() == Some(ErrorCode::Disabled), "{error}");
-    assert!(error.to_string().contains("set the entity's status"), "{error}");
+    assert!(error.to_string().contains("try again when that is done"), "{error}");
 }
 
 #[tokio::test]
