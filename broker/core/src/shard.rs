@@ -331,7 +331,6 @@ impl Shard {
                     count(main, |queue| queue.next() - 1)
                 },
                 unmatched: entity.topic.unmatched,
-                ..Counters::default()
             },
         }
     }

@@ -4,6 +4,7 @@
 //! each session. In memory is one [`Session`] for each that has messages, a state or a lock, some 200 bytes, and the
 //! numbers of the messages that are locked: never the backlog.
 
+mod delivery;
 mod locks;
 mod messages;
 mod row;
