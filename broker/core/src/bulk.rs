@@ -26,6 +26,14 @@ struct Room {
     bytes: u64,
 }
 
+/// A dead letter as it goes back.
+struct Redriven {
+    record: Record,
+    mark: Mark,
+    priority: Option<u8>,
+    session_id: Option<String>,
+}
+
 impl Shard {
     pub(crate) fn purge(
         &mut self,
@@ -141,20 +149,24 @@ impl Shard {
             return Ok(Err(Refusal::not_found(address.to_string())));
         };
         let mut room = self.room(id, &settings);
-        for (at, found) in chosen.iter().enumerate() {
-            let record = redriven(cx, found, &settings, topic_ttl_ms)?;
-            if !room.takes(&record.0) {
-                if at == 0 {
+        let mut done = 0;
+        for found in &chosen {
+            let redriven = redriven(cx, found, &settings, topic_ttl_ms)?;
+            // Without a session it would come back at once.
+            if settings.requires_session && redriven.session_id.is_none() {
+                continue;
+            }
+            if !room.takes(&redriven.record) {
+                if done == 0 {
                     return Ok(Err(full(address)));
                 }
-                let done = at as u64;
                 return Ok(Ok(Reply::Worked { done, examined: examined.messages, next: found.number }));
             }
             if !dry_run {
-                self.move_back(cx, id, found, &settings, &record)?;
+                self.move_back(cx, id, found, &settings, &redriven)?;
             }
+            done += 1;
         }
-        let done = chosen.len() as u64;
         Ok(Ok(Reply::Worked { done, examined: examined.messages, next: examined.next }))
     }
 
@@ -191,12 +203,14 @@ impl Shard {
         id: QueueId,
         found: &Found,
         settings: &Settings,
-        (record, mark, priority): &(Record, Mark, Option<u8>),
+        redriven: &Redriven,
     ) -> Result<(), Damage> {
         let Where::Stored { page, index, .. } = found.at else { return Ok(()) };
         let target = QueueId::main(id.entity);
         if let Some(queue) = self.queues.get_mut(&target) {
-            queue.append_record(cx.now, settings.rank(*priority), *mark, record, 0);
+            let rank = settings.rank(redriven.priority);
+            let sequence = queue.append_record(cx.now, rank, redriven.mark, &redriven.record, 0);
+            self.book_session(cx.now, target, redriven.session_id.as_deref(), sequence);
         }
         self.touched.insert(target);
         self.hungry.extend([target, id]);
@@ -231,14 +245,14 @@ fn redriven(
     found: &Found,
     settings: &Settings,
     topic_ttl_ms: u64,
-) -> Result<(Record, Mark, Option<u8>), Damage> {
+) -> Result<Redriven, Damage> {
     let mut record = found.record()?;
     let message = decode(record.message.clone())?;
     let mark = settings.mark(cx.now, &message, topic_ttl_ms);
     record.dead_letter = None;
     record.redrive_count = record.redrive_count.saturating_add(1);
     record.expires_at_ms = Some(mark.expires_ms).filter(|expires_ms| *expires_ms != NEVER_MS);
-    Ok((record, mark, message.priority))
+    Ok(Redriven { record, mark, priority: message.priority, session_id: message.session_id })
 }
 
 fn full(address: &Address) -> Refusal {

@@ -3,6 +3,7 @@
 use crate::command::ReceiverKey;
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
+use crate::moves::At;
 use crate::queue::{Acquired, Event, Slot, place};
 use crate::settle::push_run;
 use crate::shard::Shard;
@@ -27,7 +28,7 @@ impl Shard {
         let lease = (receiver.mode == ReceiveMode::PeekLock).then_some(self.row.last_lease + 1);
         let (mut acquired, mut results) = (Acquired::default(), Runs::new());
         for number in sequences {
-            let taken = self.take_deferred(cx, id, *number, lease, &mut acquired)?;
+            let taken = self.take_deferred(cx, key, id, *number, lease, &mut acquired)?;
             push_run(&mut results, taken.map_or_else(Settled::Refused, |()| Settled::Done));
         }
         if acquired.messages > 0 {
@@ -40,6 +41,7 @@ impl Shard {
     fn take_deferred(
         &mut self,
         cx: &Context<'_>,
+        key: ReceiverKey,
         id: QueueId,
         number: u64,
         lease: Option<u64>,
@@ -69,9 +71,14 @@ impl Shard {
             let text = format!("message {number} does not fit into this delivery; ask for it again");
             return Ok(Err(Refusal::new(ErrorCode::Busy, text)));
         }
+        let claimed = self.claim_deferred(cx, key, At { queue: id, page, index }, lease.is_some())?;
         let event = lease.map_or(Event::Drop, |lease| Event::Lock { lease });
-        queue.acquire_one(page, index, event, acquired);
-        Ok(Ok(()))
+        if claimed.is_ok()
+            && let Some(queue) = self.queues.get_mut(&id)
+        {
+            queue.acquire_one(page, index, event, acquired);
+        }
+        Ok(claimed)
     }
 
     /// Page and index of the message with a number, which then is in the window.

@@ -127,6 +127,7 @@ impl Shard {
         self.change_window(id, |shard| shard.set_options(id, all));
         // What was held back may be given out now.
         self.hungry.extend([QueueId::main(id), QueueId::dead_letter(id)]);
+        self.stir_sessions(QueueId::main(id));
         self.watch_idle(id);
         Ok(Reply::Done)
     }
@@ -167,10 +168,10 @@ impl Shard {
     fn delete_queue(&mut self, now: Now, id: QueueId, name: &str) {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.touched.remove(&id);
-        self.session_timers.retain(|(_, queue, _)| *queue != id);
-        for waiting in self.sessions.remove(&id).into_iter().flat_map(|it| it.waiting.into_values()) {
-            let refusal = Refusal::new(ErrorCode::NotFound, "was deleted").about(name);
-            self.reply(waiting.open.ticket, Err(refusal));
+        if self.sessions.contains_key(&id) {
+            self.refuse_waiting(id, &Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
+            self.session_timers.retain(|(_, queue, _)| *queue != id);
+            self.sessions.remove(&id);
         }
         self.hungry.remove(&id);
         let leases = self.leases.iter().filter(|(_, lease)| lease.queue == id);

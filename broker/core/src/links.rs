@@ -33,6 +33,7 @@ impl Shard {
 
     pub(crate) fn open_receiver(&mut self, cx: &Context<'_>, open: &OpenReceiver) -> Result<(), Damage> {
         let ticket = open.ticket;
+        self.replace_waiting(open.owner);
         let opened = match self.check_receiver(open) {
             Ok((queue, _)) if self.sessions.contains_key(&queue) => {
                 return self.open_session(cx, queue, open);
@@ -143,6 +144,7 @@ impl Shard {
                 self.hungry.insert(receiver.queue);
                 let ended = receiver.grant(ticket, flow);
                 self.refuse_drains(ended, &Refusal::invalid("drain", "was ended by a later grant"));
+                self.stir_receiver(key);
             }
             None if flow.drain => {
                 let text = format!("receiver {} is not open on this connection", flow.handle);
@@ -162,6 +164,7 @@ impl Shard {
         if let Some(receiver) = self.receivers.get_mut(&key) {
             receiver.take(bytes);
             self.hungry.insert(receiver.queue);
+            self.stir_receiver(key);
         }
     }
 
@@ -180,7 +183,7 @@ impl Shard {
             self.release_all(cx, receiver.owner)?;
             self.unlock_session(receiver.queue, receiver.owner);
         }
-        self.drop_waiting(ticket.connection, Some(handle));
+        self.close_waiting(key);
         self.reply(ticket, Ok(Reply::Done));
         Ok(())
     }
@@ -195,7 +198,7 @@ impl Shard {
                 self.unlock_session(receiver.queue, receiver.owner);
             }
         }
-        self.drop_waiting(connection, None);
+        self.drop_waiting(connection);
         Ok(())
     }
 

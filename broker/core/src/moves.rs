@@ -21,6 +21,11 @@ pub(crate) struct At {
 }
 
 impl At {
+    /// The message with a number in a page.
+    pub fn new(queue: QueueId, page: u64, sequence: u64) -> Self {
+        At { queue, page, index: (sequence - number(page)) as u32 }
+    }
+
     /// Its number.
     pub fn sequence(self) -> u64 {
         number(self.page) + u64::from(self.index)

@@ -156,11 +156,7 @@ impl Shard {
         self.hungry.insert(id);
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
         let sequence = queue.append(cx.now, rank, mark, &incoming.bytes);
-        if let Some(session_id) = &incoming.message.session_id
-            && self.sessions.contains_key(&id)
-        {
-            self.book_session(cx.now, id, session_id, sequence);
-        }
+        self.book_session(cx.now, id, incoming.message.session_id.as_deref(), sequence);
         Ok(sequence)
     }
 

@@ -12,7 +12,7 @@ use crate::limits::Window;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
 use crate::seen::Duplicates;
-use crate::sessions::Sessions;
+use crate::sessions::{Sessions, Waits};
 use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
@@ -73,6 +73,7 @@ impl Shard {
             timers: BTreeSet::new(),
             sessions: BTreeMap::new(),
             session_timers: BTreeSet::new(),
+            waits: Waits::default(),
             outcomes: Outcomes::default(),
             ends: Ends::default(),
             next_alarm: None,
@@ -198,6 +199,7 @@ impl Shard {
             let queue = self.queues.get(id).ok_or_else(|| format!("sessions of {id:?} have no queue"))?;
             sessions.check(queue.active(), queue.locked())?;
         }
+        self.check_waits()?;
         let locked: u64 = self.queues.values().map(Queue::locked).sum();
         let live: u64 = self.leases.values().map(|lease| lease.live).sum();
         if locked != live {

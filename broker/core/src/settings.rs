@@ -144,7 +144,7 @@ impl Settings {
     /// Whether messages are given out in runs, to those who hold least, or by sessions, which nobody shares.
     pub fn shares_plainly(&self) -> bool {
         let plain = self.balance == Balance::LeastOutstanding && !self.is_keyed();
-        self.requires_session || (plain && self.capacity_units == u64::MAX)
+        (plain || self.requires_session) && self.capacity_units == u64::MAX
     }
 
     /// The rank of the strand for a message of this priority: 1, the lowest, where it has none, and at most the highest

@@ -19,7 +19,7 @@ use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::seen::Duplicates;
-use crate::sessions::{Sessions, Timer};
+use crate::sessions::{Sessions, Timer, Waits};
 use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};
@@ -68,6 +68,7 @@ pub struct Shard {
     pub(crate) sessions: BTreeMap<QueueId, Sessions>,
     /// When a session's lock runs out, or somebody has waited long enough for one.
     pub(crate) session_timers: BTreeSet<(u64, QueueId, Timer)>,
+    pub(crate) waits: Waits,
     pub(crate) outcomes: Outcomes,
     /// How locks ended, lately.
     pub(crate) ends: Ends,
@@ -199,7 +200,8 @@ impl Shard {
         while let Some(queue) = self.hungry.pop_first() {
             self.deliver(cx, queue)?;
         }
-        for queue in self.touched.clone() {
+        for queue in self.sessions.keys().filter(|id| self.touched.contains(id)).copied().collect::<Vec<_>>()
+        {
             self.settle_sessions(cx, queue)?;
         }
         let mut turn = std::mem::take(&mut self.turn);
@@ -329,7 +331,6 @@ impl Shard {
                     count(main, |queue| queue.next() - 1)
                 },
                 unmatched: entity.topic.unmatched,
-                ..Counters::default()
             },
         }
     }

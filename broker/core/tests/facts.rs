@@ -51,6 +51,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         handle: 5,
         until_ms: 1_700_000_030_000,
         duration_ms: 30_000,
+        state_bytes: Some(4),
+        idle: true,
         ..SessionRow::default()
     };
     let ids = IdsRow {

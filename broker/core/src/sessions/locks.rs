@@ -1,12 +1,12 @@
-//! Locking sessions: accepting, waiting, renewing, letting go, running out.
+//! Locking sessions: accepting, renewing, letting go, running out.
 
-use super::{Lock, Timer, Waiting};
+use super::{Lock, Session, Timer};
 use crate::command::{OpenReceiver, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now, Rows};
 use crate::effect::Effect;
 use crate::key::{Key, KeyRange, QueueId};
-use crate::limits::SESSION_WAITERS;
-use crate::sessions::{SessionRow, Sessions};
+use crate::limits;
+use crate::sessions::SessionRow;
 use crate::shard::Shard;
 use bytes::Bytes;
 use postrider_protocol::error::{ErrorCode, Refusal};
@@ -28,36 +28,27 @@ impl Shard {
             self.resume(cx, &OpenReceiver { held: Vec::new(), ..open.clone() })?;
             self.unlock_session(id, open.owner);
         }
-        if self.accept_session(cx, id, open)? {
-            return Ok(());
-        }
-        let Some(sessions) = self.sessions.get_mut(&id) else { return Ok(()) };
-        if open.wait_ms == 0 {
-            self.reply(open.ticket, Err(unavailable(&open.session)));
-        } else if sessions.waiting.len() >= SESSION_WAITERS {
-            let text =
-                format!("{SESSION_WAITERS} receivers wait for sessions of this queue, the most there can be");
-            self.reply(open.ticket, Err(Refusal::new(ErrorCode::Busy, text)));
-        } else {
-            let deadline_ms = cx.now.mono_ms.saturating_add(open.wait_ms);
-            let number = sessions.park(Waiting { open: open.clone(), deadline_ms });
-            self.session_timers.insert((deadline_ms, id, Timer::Wait(number)));
+        if !self.accept_session(cx, id, open)? {
+            self.wait_for_session(cx.now, id, open);
         }
         Ok(())
     }
 
     /// Locks the session that is asked for; says whether that could be done.
-    fn accept_session(&mut self, cx: &Context<'_>, id: QueueId, open: &OpenReceiver) -> Result<bool, Damage> {
-        let Some(sessions) = self.sessions.get_mut(&id) else { return Ok(false) };
-        let number = match &open.session {
-            SessionWish::Named(name) => sessions.open(name),
-            _ => match sessions.free.first() {
-                Some((_, number)) => *number,
-                None => return Ok(false),
-            },
-        };
+    pub(super) fn accept_session(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        open: &OpenReceiver,
+    ) -> Result<bool, Damage> {
+        self.settle_sessions(cx, id)?;
         self.touched.insert(id);
-        let held = sessions.all.get(&number).and_then(|session| session.lock);
+        let named = match (&open.session, self.sessions.get_mut(&id)) {
+            (SessionWish::Named(name), Some(sessions)) => Some(sessions.open(name)),
+            _ => self.next_free(cx, id)?,
+        };
+        let Some(number) = named else { return Ok(false) };
+        let held = self.session(id, number).and_then(|session| session.lock);
         if held.is_some_and(|lock| lock.owner != open.owner) {
             return Ok(false);
         }
@@ -66,16 +57,54 @@ impl Shard {
             self.lock_session(cx.now, id, number, open);
         }
         self.insert_receiver(open, id);
-        self.hungry.insert(id);
-        let Some(session) = self.sessions.get(&id).and_then(|it| it.all.get(&number)) else {
-            return Ok(true);
-        };
+        self.stir_session(id, number);
+        let Some(session) = self.session(id, number) else { return Ok(true) };
         let (locked_until_ms, lock_duration_ms) =
             session.lock.map_or((0, 0), |lock| (lock.until_ms, lock.duration_ms));
         let session_id = session.id.to_string();
         let opened = Reply::Opened { max_message_bytes: 0, lock_duration_ms, session_id, locked_until_ms };
         self.reply(open.ticket, Ok(opened));
         Ok(true)
+    }
+
+    /// The free session whose oldest message came first, of those that have something to give out.
+    fn next_free(&mut self, cx: &Context<'_>, id: QueueId) -> Result<Option<u64>, Damage> {
+        while let Some((_, number)) = self.sessions.get(&id).and_then(|it| it.free.first()).copied() {
+            if self.has_next(cx, id, number)? {
+                return Ok(Some(number));
+            }
+            if let Some(sessions) = self.sessions.get_mut(&id) {
+                sessions.update(number, |session| session.idle = true);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn session(&self, id: QueueId, number: u64) -> Option<&Session> {
+        self.sessions.get(&id)?.all.get(&number)
+    }
+
+    /// A session is looked at when the turn ends.
+    pub(super) fn stir_session(&mut self, id: QueueId, number: u64) {
+        if let Some(sessions) = self.sessions.get_mut(&id) {
+            sessions.stir(number);
+            self.touched.insert(id);
+            self.hungry.insert(id);
+        }
+    }
+
+    /// The session of a receiver is looked at when the turn ends: it can take more, or is to be drained.
+    pub(crate) fn stir_receiver(&mut self, key: ReceiverKey) {
+        if let Some((id, number, _)) = self.session_of_receiver(key) {
+            self.stir_session(id, number);
+        }
+    }
+
+    /// All sessions that are locked are looked at when the turn ends: what was held back may be given out.
+    pub(crate) fn stir_sessions(&mut self, id: QueueId) {
+        let locked = self.sessions.get(&id).map(|sessions| sessions.by_owner.values().copied().collect());
+        let locked: Vec<u64> = locked.unwrap_or_default();
+        locked.into_iter().for_each(|number| self.stir_session(id, number));
     }
 
     fn lock_session(&mut self, now: Now, id: QueueId, number: u64, open: &OpenReceiver) {
@@ -86,7 +115,6 @@ impl Shard {
             until_ms: now.wall_ms.saturating_add(duration_ms),
             deadline_ms: now.mono_ms.saturating_add(duration_ms),
             duration_ms,
-            cursor: 0,
         };
         self.set_session_lock(id, number, Some(lock));
     }
@@ -100,8 +128,7 @@ impl Shard {
             self.session_timers.insert((lock.deadline_ms, id, Timer::Lock(number)));
         }
         sessions.update(number, |session| session.lock = lock);
-        self.touched.insert(id);
-        self.hungry.insert(id);
+        self.stir_session(id, number);
     }
 
     /// Makes the session of an owner free, whose messages were let go before.
@@ -115,82 +142,37 @@ impl Shard {
         self.sessions.get(&id)?.held_by(owner)
     }
 
-    pub(crate) fn session_lock_mut(&mut self, id: QueueId, number: u64) -> Option<&mut Lock> {
-        self.sessions.get_mut(&id)?.all.get_mut(&number)?.lock.as_mut()
-    }
-
     fn is_named(&self, id: QueueId, number: u64, wish: &SessionWish) -> bool {
         let named = self.sessions.get(&id).and_then(|sessions| sessions.all.get(&number));
         matches!((wish, named), (SessionWish::Named(name), Some(session)) if **name == *session.id)
     }
 
-    /// Gives sessions to those who wait for them, in the order they came.
-    pub(crate) fn wake_waiting(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
-        let Some(sessions) = self.sessions.get(&id) else { return Ok(()) };
-        for number in sessions.waiting.keys().copied().collect::<Vec<_>>() {
-            let Some(sessions) = self.sessions.get(&id) else { return Ok(()) };
-            let Some(waiting) = sessions.waiting.get(&number).cloned() else { continue };
-            if waiting.open.session == SessionWish::Next && sessions.free.is_empty() {
-                continue;
-            }
-            if self.accept_session(cx, id, &waiting.open)? {
-                self.stop_waiting(id, number);
-            }
-        }
-        Ok(())
-    }
-
-    fn stop_waiting(&mut self, id: QueueId, number: u64) -> Option<Waiting> {
-        let waiting = self.sessions.get_mut(&id)?.waiting.remove(&number)?;
-        self.session_timers.remove(&(waiting.deadline_ms, id, Timer::Wait(number)));
-        Some(waiting)
-    }
-
-    /// Forgets who waits on a connection: those of one handle, or all.
-    pub(crate) fn drop_waiting(&mut self, connection: u64, handle: Option<u32>) {
-        let fits = |open: &OpenReceiver| {
-            open.ticket.connection == connection && handle.is_none_or(|handle| handle == open.owner.handle)
-        };
-        let of_queue = |(id, sessions): (&QueueId, &Sessions)| -> Vec<(QueueId, u64)> {
-            let waiting = sessions.waiting.iter().filter(|(_, waiting)| fits(&waiting.open));
-            waiting.map(|(number, _)| (*id, *number)).collect()
-        };
-        for (id, number) in self.sessions.iter().flat_map(of_queue).collect::<Vec<_>>() {
-            if let Some(waiting) = self.stop_waiting(id, number).filter(|_| handle.is_some()) {
-                let refusal =
-                    Refusal::invalid("session", "is not waited for any more: the receiver was closed");
-                self.reply(waiting.open.ticket, Err(refusal));
-            }
-        }
-    }
-
     /// Lets locks of sessions run out whose time is up, and answers those who have waited long enough.
     pub(crate) fn expire_sessions(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
+        let mut expired = 0;
         while let Some((deadline_ms, id, what)) = self.session_timers.first().copied() {
-            if deadline_ms > cx.now.mono_ms {
+            if deadline_ms > cx.now.mono_ms || expired >= limits::EXPIRED_PER_TICK {
                 break;
             }
             self.session_timers.pop_first();
-            match what {
-                Timer::Wait(number) => {
-                    if let Some(waiting) = self.stop_waiting(id, number) {
-                        let refusal = Refusal::new(ErrorCode::Timeout, "no such session became free in time");
-                        self.reply(waiting.open.ticket, Err(refusal));
-                    }
-                }
+            expired += match what {
+                Timer::Wait(number) => self.waited_enough(id, number),
                 Timer::Lock(number) => self.expire_session(cx, id, number)?,
-            }
+            };
         }
         Ok(())
     }
 
-    fn expire_session(&mut self, cx: &Context<'_>, id: QueueId, number: u64) -> Result<(), Damage> {
-        let session = self.sessions.get(&id).and_then(|sessions| sessions.all.get(&number));
+    /// Lets the lock of a session run out; returns how much work that was, in messages.
+    fn expire_session(&mut self, cx: &Context<'_>, id: QueueId, number: u64) -> Result<usize, Damage> {
+        let session = self.session(id, number);
         let Some(owner) = session.and_then(|session| session.lock).map(|lock| lock.owner) else {
-            return Ok(());
+            return Ok(1);
         };
+        let mut expired = 1;
         for lease in self.leases_of(owner) {
-            if self.leases.get(&lease).is_some_and(|lease| lease.queue == id) {
+            if let Some(found) = self.leases.get(&lease).filter(|lease| lease.queue == id) {
+                expired += found.live as usize;
                 self.fail_lease(cx, lease)?;
             }
         }
@@ -201,7 +183,7 @@ impl Shard {
             self.turn.effects.push(Effect::Closed(key, session_lost()));
         }
         self.set_session_lock(id, number, None);
-        Ok(())
+        Ok(expired)
     }
 
     /// Keeps a session and all its messages that are locked longer.
@@ -265,15 +247,6 @@ impl Shard {
                 sessions.locked.insert(sequence, session);
             }
         }
-    }
-}
-
-fn unavailable(wish: &SessionWish) -> Refusal {
-    match wish {
-        SessionWish::Named(_) => {
-            Refusal::new(ErrorCode::SessionCannotBeLocked, "the session is locked by another receiver")
-        }
-        _ => Refusal::new(ErrorCode::Timeout, "no session with messages is free"),
     }
 }
 

@@ -24,10 +24,12 @@ pub struct SessionRow {
     pub until_ms: u64,
     /// How long the lock lasts from a renewal on, in milliseconds: after a restart it lasts no longer.
     pub duration_ms: u64,
-    /// Bytes of its state.
-    pub state_bytes: u64,
+    /// Bytes of its state; `None` where it has none.
+    pub state_bytes: Option<u64>,
     /// When the state changed last, UTC milliseconds; 0 for never.
     pub state_changed_ms: u64,
+    /// Whether none of its messages can be given out, until something happens in it.
+    pub idle: bool,
 }
 
 impl SessionRow {
@@ -45,6 +47,7 @@ impl SessionRow {
             duration_ms: lock.map_or(0, |lock| lock.duration_ms),
             state_bytes: session.state_bytes,
             state_changed_ms: session.state_changed_ms,
+            idle: session.idle,
         }
     }
 
@@ -56,7 +59,6 @@ impl SessionRow {
             until_ms: self.until_ms,
             deadline_ms: now.mono_ms.saturating_add(left_ms),
             duration_ms: self.duration_ms,
-            cursor: 0,
         })
     }
 
@@ -67,9 +69,12 @@ impl SessionRow {
         }
         out.put_u128(self.client);
         out.put_u32(self.handle);
-        for field in [self.until_ms, self.duration_ms, self.state_bytes, self.state_changed_ms] {
+        for field in [self.until_ms, self.duration_ms, self.state_changed_ms] {
             out.put_u64(field);
         }
+        out.put_u8(u8::from(self.idle));
+        out.put_u8(u8::from(self.state_bytes.is_some()));
+        out.put_u64(self.state_bytes.unwrap_or(0));
     }
 
     /// Reads the row.
@@ -83,8 +88,12 @@ impl SessionRow {
             handle: reader.u32("session.handle")?,
             until_ms: reader.u64("session.until_ms")?,
             duration_ms: reader.u64("session.duration_ms")?,
-            state_bytes: reader.u64("session.state_bytes")?,
             state_changed_ms: reader.u64("session.state_changed_ms")?,
+            idle: reader.bool("session.idle")?,
+            state_bytes: {
+                let has_state = reader.bool("session.has_state")?;
+                Some(reader.u64("session.state_bytes")?).filter(|_| has_state)
+            },
         })
     }
 }

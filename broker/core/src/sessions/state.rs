@@ -41,7 +41,7 @@ impl Shard {
             return Ok(Err(session_lost()));
         };
         // A state without bytes is one, and is kept.
-        let state_bytes = state.as_ref().map_or(0, |state| state.len() as u64);
+        let state_bytes = state.as_ref().map(|state| state.len() as u64);
         self.remember(match state {
             Some(state) => Fact::SessionState(id.entity, number, state),
             None => Fact::SessionStateGone(id.entity, number),
@@ -70,7 +70,7 @@ impl Shard {
             owner: session.lock.map_or(0, |lock| lock.owner.client),
             locked_until_ms: session.lock.map_or(0, |lock| lock.until_ms),
             oldest_ms: session.oldest.1,
-            state_bytes: session.state_bytes,
+            state_bytes: session.state_bytes.unwrap_or(0),
             state_changed_ms: session.state_changed_ms,
         });
         let sessions = sessions.collect();

@@ -110,6 +110,16 @@ impl Script {
                 let limit = line.number("limit").unwrap_or(0) as u32;
                 self.out.push(reply_text(&shard.schedules(&line.entity(), after, limit)));
             }
+            "sessions" => {
+                self.flush();
+                let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+                let after = line.option("after").unwrap_or("").to_owned();
+                let limit = line.number("limit").unwrap_or(0) as u32;
+                let question = Question::Sessions { after, limit };
+                let answer = shard.answer(&self.world.rows, &line.address(0), &question);
+                self.out.push(reply_text(&answer.unwrap()));
+            }
+            "set-state" => self.set_state(line),
             "consumers" => {
                 self.flush();
                 let shard = self.world.home(&line.entity());
@@ -256,13 +266,24 @@ impl Script {
     }
 
     fn receive_deferred(&mut self, line: &Line) {
+        let change = Change::ReceiveDeferred { handle: HANDLE, sequences: line.sequences() };
+        self.change_by_receiver(line, change);
+    }
+
+    /// Sets what is kept with the session of a receiver: the second word, `empty`, or nothing.
+    fn set_state(&mut self, line: &Line) {
+        let state = line.args.get(1).map(|state| if state == "empty" { "" } else { state });
+        let state = state.map(|state| state.to_owned().into());
+        self.change_by_receiver(line, Change::SetSessionState { handle: HANDLE, state });
+    }
+
+    fn change_by_receiver(&mut self, line: &Line, change: Change) {
         let name = &line.args[0];
         let (connection, shard) = (self.connections[name], self.names.homes[name]);
-        let change = Change::ReceiveDeferred { handle: HANDLE, sequences: line.sequences() };
         let sequence = self.sequences.entry(client(name)).or_insert(1);
         let stamp = Stamp { sequence: *sequence, floor: 0 };
         *sequence += 1;
-        let ticket = self.ticket(connection, "deferred");
+        let ticket = self.ticket(connection, &line.verb);
         self.send(shard, Command::Once { ticket, client: client(name), stamp, change });
     }
 

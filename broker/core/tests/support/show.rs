@@ -125,7 +125,8 @@ impl Names {
                     ("oldest", row.oldest.to_string(), row.oldest > 0),
                     ("owner", client_name(row.client), row.until_ms > 0),
                     ("until", time(row.until_ms), row.until_ms > 0),
-                    ("state", row.state_bytes.to_string(), row.state_bytes > 0),
+                    ("state", row.state_bytes.unwrap_or(0).to_string(), row.state_bytes.is_some()),
+                    ("idle", row.idle.to_string(), row.idle),
                 ];
                 let more = more.into_iter().filter(|(.., shown)| *shown);
                 let more: String = more.map(|(name, value, _)| format!(" {name}={value}")).collect();
@@ -368,6 +369,30 @@ pub fn reply_text(reply: &Reply) -> String {
             format!("opened session {session_id} until {}", time(*locked_until_ms))
         }
         Reply::SessionRenewed { locked_until_ms } => format!("renewed until {}", time(*locked_until_ms)),
+        Reply::Sessions { sessions, more } => {
+            let lines = sessions.iter().map(|session| {
+                let mut line = format!("{} messages={}", session.id, session.messages);
+                if session.locked_until_ms > 0 {
+                    let (owner, until) = (client_name(session.owner), time(session.locked_until_ms));
+                    line += &format!(" owner={owner} until={until}");
+                }
+                if session.messages > 0 {
+                    line += &format!(" oldest={}", time(session.oldest_ms));
+                }
+                if session.state_changed_ms > 0 {
+                    let (bytes, since) = (session.state_bytes, time(session.state_changed_ms));
+                    line += &format!(" state={bytes} since={since}");
+                }
+                line
+            });
+            let more = more.then(|| "more".to_owned());
+            let lines: Vec<String> = lines.chain(more).collect();
+            if lines.is_empty() {
+                "no sessions".to_owned()
+            } else {
+                format!("sessions: {}", lines.join("; "))
+            }
+        }
         Reply::SessionState { state, changed_ms: 0 } => format!("state {state:?}"),
         Reply::SessionState { state, changed_ms } => format!("state {state:?} since {}", time(*changed_ms)),
         Reply::Opened { max_message_bytes: 0, lock_duration_ms, .. } => {
