@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Outcomes are forgotten after an hour without a word; histories stay below.
 const LONGEST_MS: u64 = 3_000_000;
+/// More moments than the clock can have something to do at.
+const MOST_STEPS: u32 = 10_000;
 /// Turns from one look at everything to the next.
 const LOOK_EVERY: u64 = 12;
 
@@ -145,10 +147,12 @@ impl Run {
             return;
         }
         self.passed_ms += ms;
-        let mut left_ms = ms;
+        let (mut left_ms, mut steps) = (ms, 0);
         // What full queues do with several moments at once depends on where pages begin: there each comes by itself.
         while let Some(step_ms) = self.next_step_ms().filter(|step_ms| *step_ms < left_ms) {
             left_ms -= step_ms;
+            steps += 1;
+            assert!(steps < MOST_STEPS, "the clock acts on and on");
             self.pass(step_ms);
         }
         self.pass(left_ms);
