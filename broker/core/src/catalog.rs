@@ -73,6 +73,16 @@ impl Entity {
         Err(Refusal::new(ErrorCode::Disabled, text).about(&self.row.name))
     }
 
+    /// Refuses to give messages out where the status says so.
+    pub fn check_receiving(&self) -> Result<(), Refusal> {
+        if self.settings.may_receive {
+            return Ok(());
+        }
+        let status = self.row.options.text(options::STATUS).unwrap_or_default();
+        let text = format!("is {status} and gives no messages out; set its status to active");
+        Err(Refusal::new(ErrorCode::Disabled, text).about(&self.row.name))
+    }
+
     /// The subscription's rules.
     pub fn rules(&self) -> Vec<Rule> {
         self.rules.values().cloned().collect()

@@ -1,5 +1,6 @@
 //! Receiving messages that were set aside, by their numbers.
 
+use crate::catalog::Entity;
 use crate::command::ReceiverKey;
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
@@ -25,6 +26,9 @@ impl Shard {
             return Ok(Err(Refusal::invalid("handle", text)));
         };
         let id = receiver.queue;
+        if let Some(Err(refusal)) = self.catalog.get(id.entity).map(Entity::check_receiving) {
+            return Ok(Err(refusal));
+        }
         let lease = (receiver.mode == ReceiveMode::PeekLock).then_some(self.row.last_lease + 1);
         let (mut acquired, mut results) = (Acquired::default(), Runs::new());
         for number in sequences {

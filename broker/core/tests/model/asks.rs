@@ -6,7 +6,7 @@ use super::reference::Entity;
 use super::run::Run;
 use postrider_core::command::{Change, Portion, ReceiverKey};
 use postrider_protocol::name::{Address, Lane};
-use postrider_protocol::options::{Options, STATUS};
+use postrider_protocol::options::{BALANCE, CAPACITY_UNITS, EntityKind, FAIR_KEY, Options, STATUS};
 use postrider_protocol::reply::PeekState;
 use postrider_protocol::request::{ScheduledAction, Selection, States};
 
@@ -76,9 +76,13 @@ impl Run {
 
     /// Everything may be received again.
     pub fn give_all_out(&mut self) {
-        let names: Vec<_> = self.model.entities.values().map(|entity| entity.name.clone()).collect();
-        for name in names {
-            let options = Options::new().with_text(STATUS, "active");
+        let entities = self.model.entities.values().map(|entity| (entity.name.clone(), entity.kind));
+        for (name, kind) in entities.collect::<Vec<_>>() {
+            let mut options = Options::new().with_text(STATUS, "active");
+            if kind != EntityKind::Topic {
+                options = options.with_text(BALANCE, "least-outstanding");
+                options = options.with_unset(CAPACITY_UNITS).with_unset(FAIR_KEY);
+            }
             self.change(name, |name| Change::Update { name, options });
         }
         self.flush();

@@ -168,6 +168,9 @@ impl Model {
     pub fn receive_deferred(&mut self, now: Now, key: ReceiverKey, numbers: &[u64]) -> Result<Answer, Why> {
         let receiver = self.receivers.get(&key).cloned().ok_or(invalid("handle"))?;
         let at = receiver.at.clone();
+        if !self.entities[&at.0].may_receive {
+            return Err(why(ErrorCode::Disabled));
+        }
         let own_ms = if receiver.lock_ms == 0 { self.entities[&at.0].lock_ms } else { receiver.lock_ms };
         let (until_ms, deadline_ms) = (now.wall_ms + own_ms, now.mono_ms + own_ms);
         let (mut taken, mut results) = (Vec::new(), Vec::new());

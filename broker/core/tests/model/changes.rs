@@ -10,14 +10,15 @@ use postrider_core::context::Now;
 use postrider_protocol::error::ErrorCode;
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{
-    DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_BYTES,
-    MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, OptionValue, Options, PRIORITY_LEVELS, RETRY, STATUS,
+    BALANCE, CAPACITY_UNITS, DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind,
+    FAIR_KEY, LOCK_DURATION_MS, MAX_BYTES, MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, OptionValue, Options,
+    PRIORITY_LEVELS, RETRY, STATUS,
 };
 use postrider_protocol::request::{SettleItem, Settlement};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Model {
     pub fn change(&mut self, now: Now, connection: u64, change: &Change) -> Result<Answer, Why> {
@@ -161,6 +162,10 @@ impl Model {
             dropped: 0,
             may_send: true,
             may_receive: true,
+            balance: "least-outstanding".to_owned(),
+            units: u64::MAX,
+            fair_key: None,
+            mixed: BTreeSet::new(),
         };
         entity.set(options);
         self.entities.insert(name.key(), entity);
@@ -200,6 +205,12 @@ impl Entity {
         if self.window_ms == 0 {
             self.seen.clear();
         }
+        self.units = number(options, CAPACITY_UNITS, self.units, u64::MAX);
+        self.balance = options.text(BALANCE).map_or(self.balance.clone(), str::to_owned);
+        if is_unset(options, FAIR_KEY) {
+            self.fair_key = None;
+        }
+        self.fair_key = options.text(FAIR_KEY).map(str::to_owned).or(self.fair_key.take());
         if let Some(status) = options.text(STATUS) {
             self.may_send = status == "active" || status == "receive-disabled";
             self.may_receive = status == "active" || status == "send-disabled";
@@ -209,8 +220,11 @@ impl Entity {
 
 /// A number where it is given, the default where it is taken away, and else what it was.
 fn number(options: &Options, code: u8, before: u64, default: u64) -> u64 {
-    let is_unset = options.iter().any(|(spec, value)| spec.code == code && *value == OptionValue::Unset);
-    options.number(code, if is_unset { default } else { before })
+    options.number(code, if is_unset(options, code) { default } else { before })
+}
+
+fn is_unset(options: &Options, code: u8) -> bool {
+    options.iter().any(|(spec, value)| spec.code == code && *value == OptionValue::Unset)
 }
 
 /// A message with some of its properties changed.

@@ -28,7 +28,10 @@ impl Run {
         let at = receiver.at.clone();
         assert!(self.model.entities[&at.0].may_receive, "{at:?} gives nothing out");
         assert_eq!((&self.ids[&(shard, deliver.queue.entity)], deliver.queue.lane), (&at.0, at.1));
-        self.is_fair(deliver);
+        let plainly = at.1 == Lane::DeadLetter || self.model.entities[&at.0].shares_plainly();
+        if plainly {
+            self.is_fair(deliver);
+        }
         let own_ms =
             if receiver.lock_ms == 0 { self.model.entities[&at.0].lock_ms } else { receiver.lock_ms };
         let until_ms = if receiver.deletes { 0 } else { self.world.now.wall_ms + own_ms };
@@ -45,9 +48,14 @@ impl Run {
             if !receiver.deletes {
                 self.is_what_was_sent(shard, deliver.queue, &at, run, index);
             }
+            if !plainly {
+                self.share(&at, sequence);
+            }
             let deadline_ms = self.world.now.mono_ms + own_ms;
             let queue = self.model.queue_mut(&at).unwrap();
-            assert_eq!(queue.head(), Some(sequence), "not in order, or locked already");
+            if plainly {
+                assert_eq!(queue.head(), Some(sequence), "not in order, or locked already");
+            }
             let message = queue.messages.get_mut(&sequence).unwrap();
             assert_eq!(message.attempts, run.attempts, "attempts of {sequence}");
             if receiver.deletes {
@@ -119,20 +127,15 @@ impl Run {
         assert_eq!(receiver.draining.len() + 1, before, "nobody waits under {ticket:?}");
         assert_eq!(receiver.delivered, delivered);
         let credit = std::mem::take(&mut receiver.credit);
-        let at = receiver.at.clone();
-        let head = self.next_of(&at);
+        let (at, deletes) = (receiver.at.clone(), receiver.deletes);
+        let head = self.model.could_get(&at, deletes);
         assert!(credit == 0 || head.is_none(), "{key:?} could have got {head:?}");
-    }
-
-    /// What is to be given out next, where anything is.
-    fn next_of(&self, at: &(String, Lane)) -> Option<u64> {
-        self.model.queue(at).unwrap().head().filter(|_| self.model.entities[&at.0].may_receive)
     }
 
     /// When nothing has to be read first, whatever can be given out was given out.
     pub fn nobody_waits(&self, shard: u16) {
         for (key, receiver) in self.model.receivers.iter().filter(|(_, receiver)| receiver.shard == shard) {
-            let head = self.next_of(&receiver.at);
+            let head = self.model.could_get(&receiver.at, receiver.deletes);
             assert!(receiver.credit == 0 || head.is_none(), "{key:?} waits for {head:?}");
             assert!(receiver.draining.is_empty(), "{key:?} was not told that it is drained");
         }

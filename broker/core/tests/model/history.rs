@@ -9,8 +9,9 @@ use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::options::{
-    DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind, LOCK_DURATION_MS, MAX_BYTES,
-    MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, Options, PRIORITY_LEVELS, RETRY, STATUS,
+    BALANCE, CAPACITY_REFILL_PERCENT, CAPACITY_UNITS, DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS,
+    DEFAULT_TTL_MS, EntityKind, FAIR_KEY, LOCK_DURATION_MS, MAX_BYTES, MAX_DELIVERY_COUNT, MAX_MESSAGES,
+    ON_FULL, Options, PRIORITY_LEVELS, RETRY, STATUS,
 };
 use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
 use postrider_protocol::rule::{Filter, Rule};
@@ -34,6 +35,8 @@ fn subscription(number: usize) -> EntityName {
 /// What an entity can be set to.
 const STATUSES: [&str; 4] = ["active", "send-disabled", "receive-disabled", "disabled"];
 
+const BALANCES: [&str; 5] = ["least-outstanding", "round-robin", "weighted", "least-latency", "key-hash"];
+
 /// The options that can be changed.
 fn changes(setup: &Setup) -> Options {
     let mut options = Options::new()
@@ -49,6 +52,13 @@ fn changes(setup: &Setup) -> Options {
     options = changed_option(options, MAX_MESSAGES, setup.max_messages, 1);
     options = changed_option(options, MAX_BYTES, setup.max_bytes, 1);
     let on_full = if setup.drops { "drop-oldest" } else { "reject" };
+    options = changed_option(options, CAPACITY_UNITS, setup.units, 1);
+    options = match setup.fair {
+        None => options,
+        Some(false) => options.with_unset(FAIR_KEY),
+        Some(true) => options.with_text(FAIR_KEY, "customer"),
+    };
+    options = options.with_number(CAPACITY_REFILL_PERCENT, 0).with_text(BALANCE, BALANCES[setup.balance]);
     options.with_text(ON_FULL, on_full).with_text(STATUS, STATUSES[setup.status])
 }
 
@@ -88,7 +98,8 @@ fn update(at: usize, setup: &Setup) -> Options {
 fn options(setup: &Setup) -> Options {
     let leave = |change| if matches!(change, What::Unset) { What::Leave } else { change };
     let (max_messages, max_bytes) = (leave(setup.max_messages), leave(setup.max_bytes));
-    let setup = &Setup { max_messages, max_bytes, ..*setup };
+    let (units, fair) = (leave(setup.units), setup.fair.filter(|fair| *fair));
+    let setup = &Setup { max_messages, max_bytes, units, fair, ..*setup };
     changes(setup).with_number(PRIORITY_LEVELS, setup.levels)
 }
 
@@ -191,7 +202,7 @@ impl Run {
                     lock_duration_ms: lock_s * 1_000,
                     release_on_disconnect: *let_go,
                     held: if *hold { self.held(shard, owner) } else { Vec::new() },
-                    weight: 1,
+                    weight: 1 + handle,
                     session: SessionWish::None,
                     wait_ms: 0,
                 };
@@ -255,6 +266,11 @@ impl Run {
             id => Id::Text(id.to_string()),
         });
         let due_ms = |seconds| self.world.now.wall_ms.saturating_add_signed(seconds * 1_000);
+        message.cost = (sent.cost > 0).then_some(sent.cost);
+        if sent.key > 0 {
+            message.partition_key = Some(format!("k{}", sent.key));
+            message = message.with_property("customer", i64::from(sent.key));
+        }
         message.scheduled_enqueue_time_ms = sent.due_s.map(due_ms);
         message.time_to_live_ms = (sent.ttl_s > 0).then_some(sent.ttl_s * 1_000);
         message.priority = (sent.priority > 0).then_some(sent.priority);

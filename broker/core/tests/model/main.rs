@@ -19,6 +19,7 @@ mod queue;
 mod random;
 mod reference;
 mod run;
+mod sharing;
 #[path = "../support/mod.rs"]
 mod support;
 

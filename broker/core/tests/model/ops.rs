@@ -146,6 +146,11 @@ pub struct Setup {
     pub drops: bool,
     /// Which status; the usual one is 0.
     pub status: usize,
+    /// Which balance; the usual one is 0.
+    pub balance: usize,
+    pub units: Change,
+    /// Whether there is a fair key.
+    pub fair: Option<bool>,
 }
 
 /// What becomes of an option that can be taken away.
@@ -186,6 +191,10 @@ pub struct Sent {
     pub due_s: Option<i64>,
     /// Which of some ids it has; 0 for one of its own.
     pub id: u64,
+    /// Units; 0 where it does not say.
+    pub cost: u32,
+    /// Which key; 0 for none.
+    pub key: u32,
 }
 
 /// Settling a run of places.

@@ -27,7 +27,10 @@ impl Model {
             return Err(why(ErrorCode::Disabled));
         }
         let key = name.key();
-        let checked: Vec<_> = messages.iter().map(|message| message.as_ref().map_err(why_of)).collect();
+        let checked: Vec<_> = messages
+            .iter()
+            .map(|message| message.as_ref().map_err(why_of).and_then(|it| self.is_cheap(&key, it)))
+            .collect();
         if atomic && let Some(refused) = checked.iter().find_map(|message| message.clone().err()) {
             return Err(refused);
         }
@@ -38,6 +41,15 @@ impl Model {
         }
         let publish = |checked| self.publish_one(now, &key, checked?);
         Ok(Answer::Published(checked.into_iter().map(publish).collect()))
+    }
+
+    /// A message that costs more than all the units of who takes it is refused.
+    fn is_cheap<'a>(&self, key: &str, incoming: &'a Incoming) -> Result<&'a Incoming, Why> {
+        let takers =
+            self.entities.iter().filter(|(name, entity)| *name == key || entity.wants(key, incoming));
+        let cost = incoming.message.cost.map_or(0, u64::from);
+        let mut units = takers.map(|(_, entity)| entity.units);
+        if units.all(|units| cost <= units) { Ok(incoming) } else { Err(invalid("cost")) }
     }
 
     fn publish_one(&mut self, now: Now, key: &str, incoming: &Incoming) -> Result<Taken, Why> {
@@ -74,13 +86,7 @@ impl Model {
     }
 
     fn fan_out(&mut self, now: Now, topic: &str, incoming: &Incoming) -> u64 {
-        let wants = |entity: &Entity| {
-            entity.kind == EntityKind::Subscription
-                && entity.name.home() == topic
-                && entity.may_send
-                && entity.rules.values().any(|filter| filter.matches(&incoming.message))
-        };
-        let wanted = self.entities.iter().filter(|(_, entity)| wants(entity));
+        let wanted = self.entities.iter().filter(|(_, entity)| entity.wants(topic, incoming));
         let wanted: Vec<_> = wanted.map(|(key, _)| key.clone()).collect();
         wanted.iter().for_each(|key| _ = self.enqueue(now, key, incoming));
         let topic = self.entities.get_mut(topic).unwrap();
@@ -132,6 +138,14 @@ impl Entity {
         self.main.next - 1
     }
 
+    /// Whether it is a subscription that wants a message of the topic.
+    fn wants(&self, topic: &str, incoming: &Incoming) -> bool {
+        self.kind == EntityKind::Subscription
+            && self.name.home() == topic
+            && self.may_send
+            && self.rules.values().any(|filter| filter.matches(&incoming.message))
+    }
+
     pub fn is_limited(&self) -> bool {
         self.max_messages != u64::MAX || self.max_bytes != u64::MAX
     }
@@ -167,6 +181,8 @@ impl Entity {
             dead: None,
             redriven: 0,
             size: 0,
+            cost: 1,
+            key: None,
         };
         self.arrive(now, &mut message, &incoming.message);
         message
@@ -191,6 +207,16 @@ impl Entity {
         message.since_ms = now.wall_ms;
         message.expires_ms = now.wall_ms.saturating_add(ttl_ms);
         message.size = record_size(message);
+        message.cost = content.cost.map_or(1, u64::from);
+        message.key = self.key(content);
+    }
+
+    fn key(&self, content: &Content) -> Option<String> {
+        if let Some(name) = &self.fair_key {
+            return content.property(name).map(ToString::to_string);
+        }
+        let id = || content.message_id.as_ref().map(text);
+        content.partition_key.clone().or_else(id).filter(|_| self.balance == "key-hash")
     }
 }
 

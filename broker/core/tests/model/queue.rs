@@ -37,6 +37,9 @@ pub struct Message {
     /// Why it was dead-lettered.
     pub dead: Option<String>,
     pub redriven: u32,
+    /// Units it takes while it is in flight, and what it shares with others.
+    pub cost: u64,
+    pub key: Option<String>,
     /// Bytes of its record, as it came into the queue.
     pub size: u64,
 }

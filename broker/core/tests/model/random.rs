@@ -27,8 +27,13 @@ fn setup() -> impl Strategy<Value = Setup> {
     let max_bytes = prop_oneof![9 => most(), 1 => (100..600u64).prop_map(Change::Set)];
     let status = prop_oneof![6 => Just(0), 1 => 1..4usize];
     let rules = (window_s, max_messages, max_bytes, any::<bool>(), status);
-    (lock_s(), 1..4u64, ttl_s, any::<bool>(), 1..4u64, retry_s, rules).prop_map(
-        |(lock_s, max, ttl_s, keeps_expired, levels, retry_s, rules)| Setup {
+    let balance = prop_oneof![4 => Just(0), 1 => 1..4usize, 1 => Just(4)];
+    let units =
+        prop_oneof![5 => Just(Change::Leave), 1 => Just(Change::Unset), 1 => (2..8u64).prop_map(Change::Set)];
+    let fair = prop_oneof![5 => Just(None), 1 => Just(Some(false)), 1 => Just(Some(true))];
+    let sharing = (balance, units, fair);
+    (lock_s(), 1..4u64, ttl_s, any::<bool>(), 1..4u64, retry_s, rules, sharing).prop_map(
+        |(lock_s, max, ttl_s, keeps_expired, levels, retry_s, rules, sharing)| Setup {
             lock_s,
             max,
             ttl_s,
@@ -40,6 +45,9 @@ fn setup() -> impl Strategy<Value = Setup> {
             max_bytes: rules.2,
             drops: rules.3,
             status: rules.4,
+            balance: sharing.0,
+            units: sharing.1,
+            fair: sharing.2,
         },
     )
 }
@@ -49,8 +57,10 @@ fn sent() -> impl Strategy<Value = Sent> {
     let ttl_s = prop_oneof![5 => Just(0), 1 => Just(10), 1 => Just(70)];
     let due_s = prop_oneof![5 => Just(None), 1 => (-2..40i64).prop_map(Some)];
     let id = prop_oneof![2 => Just(0), 1 => 1..5u64];
-    (0..3usize, bytes, prop::bool::weighted(0.05), ttl_s, 0..5u8, due_s, id).prop_map(
-        |(properties, bytes, refused, ttl_s, priority, due_s, id)| Sent {
+    let cost = prop_oneof![2 => Just(0), 1 => 1..4u32];
+    let sharing = (cost, 0..4u32);
+    (0..3usize, bytes, prop::bool::weighted(0.05), ttl_s, 0..5u8, due_s, id, sharing).prop_map(
+        |(properties, bytes, refused, ttl_s, priority, due_s, id, (cost, key))| Sent {
             properties,
             bytes,
             refused,
@@ -58,6 +68,8 @@ fn sent() -> impl Strategy<Value = Sent> {
             priority,
             due_s,
             id,
+            cost,
+            key,
         },
     )
 }

@@ -43,6 +43,11 @@ pub struct Entity {
     pub dropped: u64,
     pub may_send: bool,
     pub may_receive: bool,
+    pub balance: String,
+    pub units: u64,
+    pub fair_key: Option<String>,
+    /// Keys that several consumers hold.
+    pub mixed: BTreeSet<String>,
 }
 
 /// A message that is to come at a moment, or at once whatever the clock says.

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::bulk::Handed;
 use super::ops::{CLIENTS, Op, Setup};
 use super::reference::{Durations, Entity, Model};
+use super::sharing::Shared;
 use super::support::world::World;
 use postrider_core::command::{Change, Command, OpenReceiver, Owner};
 use postrider_core::effect::Effect;
@@ -17,8 +18,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Outcomes are forgotten after an hour without a word; histories stay below.
 const LONGEST_MS: u64 = 3_000_000;
+/// More moments than the clock can have something to do at.
+const MOST_STEPS: u32 = 10_000;
 /// Turns from one look at everything to the next.
-const LOOK_EVERY: u64 = 7;
+const LOOK_EVERY: u64 = 12;
 
 /// A history while it runs.
 pub struct Run {
@@ -40,6 +43,8 @@ pub struct Run {
     pub bodies: u64,
     /// What this turn hands out by number.
     pub handed: VecDeque<Handed>,
+    /// What it gives out of queues that share their messages.
+    pub shared: BTreeMap<(String, Lane), Shared>,
     turns: u64,
     passed_ms: u64,
 }
@@ -62,6 +67,7 @@ pub fn run(shards: u16, window: Window, history: &[Op]) {
         hold_reads: 0,
         bodies: 0,
         handed: VecDeque::new(),
+        shared: BTreeMap::new(),
         turns: 0,
         passed_ms: 0,
     };
@@ -109,7 +115,9 @@ impl Run {
         };
         self.learn(shard, &turn.facts);
         self.decide(shard, commands, &turn.effects);
+        self.model.entities.values_mut().for_each(Entity::note_mixed);
         turn.effects.iter().for_each(|effect| self.effect(shard, effect));
+        self.check_shared();
         assert_eq!(self.model.answers, BTreeMap::new(), "not answered");
         assert!(self.model.closed.is_empty(), "not closed: {:?}", self.model.closed);
         self.compare(shard);
@@ -139,10 +147,12 @@ impl Run {
             return;
         }
         self.passed_ms += ms;
-        let mut left_ms = ms;
+        let (mut left_ms, mut steps) = (ms, 0);
         // What full queues do with several moments at once depends on where pages begin: there each comes by itself.
         while let Some(step_ms) = self.next_step_ms().filter(|step_ms| *step_ms < left_ms) {
             left_ms -= step_ms;
+            steps += 1;
+            assert!(steps < MOST_STEPS, "the clock acts on and on");
             self.pass(step_ms);
         }
         self.pass(left_ms);
