@@ -13,7 +13,7 @@ pub use crate::key::Alarm;
 use crate::key::QueueId;
 use crate::lease::LeaseRow;
 use crate::recorded::OutcomesRow;
-pub use crate::sessions::SessionRow;
+pub use crate::session::SessionRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, Options};

@@ -52,6 +52,7 @@ mod room;
 mod scheduled;
 mod schedules;
 mod seen;
+pub mod session;
 mod sessions;
 mod settle;
 mod share;

@@ -12,7 +12,7 @@ use crate::limits::Window;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
 use crate::seen::Duplicates;
-use crate::sessions::{Sessions, Waits};
+use crate::session::{Sessions, Waits};
 use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;

@@ -19,7 +19,7 @@ use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::seen::Duplicates;
-use crate::sessions::{Sessions, Timer, Waits};
+use crate::session::{Sessions, Timer, Waits};
 use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
 use postrider_protocol::entity::{Counters, EntityInfo};

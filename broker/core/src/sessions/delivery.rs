@@ -1,6 +1,5 @@
 //! Giving out the messages of sessions, in order.
 
-use super::Lock;
 use crate::command::ReceiverKey;
 use crate::context::{Context, Damage};
 use crate::effect::Effect;
@@ -8,6 +7,7 @@ use crate::key::QueueId;
 use crate::limits::SESSION_SCAN;
 use crate::moves::At;
 use crate::queue::{Acquired, Event, Most, Slot};
+use crate::session::Lock;
 use crate::shard::Shard;
 use postrider_protocol::limits::BATCH_BYTES;
 use postrider_protocol::reply::Reply;

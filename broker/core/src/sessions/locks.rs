@@ -1,12 +1,11 @@
 //! Locking sessions: accepting, renewing, letting go, running out.
 
-use super::{Lock, Session, Timer};
 use crate::command::{OpenReceiver, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now, Rows};
 use crate::effect::Effect;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::limits;
-use crate::sessions::SessionRow;
+use crate::session::{Lock, Session, SessionRow, Timer};
 use crate::shard::Shard;
 use bytes::Bytes;
 use postrider_protocol::error::{ErrorCode, Refusal};

@@ -1,6 +1,5 @@
 //! The messages of sessions: what is booked of them.
 
-use super::SessionRow;
 use super::locks::session_lost;
 use crate::command::ReceiverKey;
 use crate::context::{Context, Damage, Now, Rows};
@@ -8,6 +7,7 @@ use crate::fact::Fact;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::moves::{At, Cause, decode};
 use crate::queue::{Queue, Slot};
+use crate::session::SessionRow;
 use crate::shard::Shard;
 use bytes::Buf;
 use postrider_protocol::error::{ErrorCode, Refusal};

@@ -1,35 +1,13 @@
 //! Waiting for a session.
 
-use super::Timer;
 use crate::command::{OpenReceiver, Owner, ReceiverKey};
 use crate::context::{Context, Damage, Now};
 use crate::key::QueueId;
 use crate::limits::SESSION_WAITERS;
+use crate::session::{Timer, Waiting};
 use crate::shard::Shard;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::request::SessionWish;
-use std::collections::BTreeMap;
-
-/// Somebody who waits for a session.
-#[derive(Debug, Clone)]
-pub(crate) struct Waiting {
-    pub open: OpenReceiver,
-    /// On the monotonic clock.
-    pub deadline_ms: u64,
-}
-
-impl Waiting {
-    fn key(&self) -> ReceiverKey {
-        ReceiverKey { connection: self.open.ticket.connection, handle: self.open.owner.handle }
-    }
-}
-
-/// Where those who wait do so: an owner and a connection's receiver wait once.
-#[derive(Debug, Default)]
-pub(crate) struct Waits {
-    by_owner: BTreeMap<Owner, (QueueId, u64)>,
-    by_key: BTreeMap<ReceiverKey, (QueueId, u64)>,
-}
 
 impl Shard {
     /// Lets somebody wait for the session that is asked for, unless they do not want to.

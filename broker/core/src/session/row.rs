@@ -33,7 +33,7 @@ pub struct SessionRow {
 }
 
 impl SessionRow {
-    pub(super) fn of(number: u64, session: &Session) -> Self {
+    pub(crate) fn of(number: u64, session: &Session) -> Self {
         let lock = session.lock;
         let owner = lock.map_or(Owner { client: 0, handle: 0 }, |lock| lock.owner);
         SessionRow {
@@ -52,7 +52,7 @@ impl SessionRow {
     }
 
     /// The lock that the row tells of, its deadline counted from a moment.
-    pub(super) fn lock(&self, now: crate::context::Now) -> Option<Lock> {
+    pub(crate) fn lock(&self, now: crate::context::Now) -> Option<Lock> {
         let left_ms = self.until_ms.saturating_sub(now.wall_ms).min(self.duration_ms);
         (self.until_ms > 0).then_some(Lock {
             owner: Owner { client: self.client, handle: self.handle },
