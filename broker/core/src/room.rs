@@ -41,12 +41,13 @@ impl Shard {
         let drops = self.catalog.get(entity).is_some_and(|entity| entity.settings.drop_oldest);
         let (mut all, mut ids) = (Needs::default(), BTreeSet::new());
         for incoming in batch {
-            let Some(needs) = self.needs_of(cx, entity, incoming) else { continue };
+            // A scheduled message needs no room now, but the next one of its id is a duplicate.
             if let Some(id) = self.id_of(entity, &incoming.message)
                 && (self.number_of(cx, entity, &id)?.is_some() || !ids.insert(id.into_text()))
             {
                 continue;
             }
+            let Some(needs) = self.needs_of(cx, entity, incoming) else { continue };
             // Where the oldest make room, those of the same batch do so too.
             let earlier = if drops { Needs::default() } else { all };
             all = Needs { messages: earlier.messages + 1, bytes: earlier.bytes + needs.bytes };
