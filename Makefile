@@ -13,6 +13,9 @@ export ROCKSDB_STATIC := 1
 # rustup's folder, for shells that do not have it on their path yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
+# Random tests take the same way each time, unless another seed is given.
+export PROPTEST_RNG_SEED ?= 20261121
+
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 

@@ -95,6 +95,6 @@ fn address(number: usize, dead: bool) -> Address {
 }
 
 /// Numbers of what is there, and of what is not.
-fn pick(there: &Vec<u64>, picks: &[usize]) -> Vec<u64> {
+fn pick(there: &[u64], picks: &[usize]) -> Vec<u64> {
     picks.iter().map(|at| there.get(*at).copied().unwrap_or(UNKNOWN + *at as u64)).collect()
 }

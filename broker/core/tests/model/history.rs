@@ -262,7 +262,7 @@ impl Run {
         message.message_id = Some(match sent.id {
             0 => Id::Number(100 + self.bodies),
             // The same id in two ways.
-            id if sent.bytes % 2 == 0 => Id::Number(id),
+            id if sent.bytes.is_multiple_of(2) => Id::Number(id),
             id => Id::Text(id.to_string()),
         });
         let due_ms = |seconds| self.world.now.wall_ms.saturating_add_signed(seconds * 1_000);

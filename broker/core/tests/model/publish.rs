@@ -162,7 +162,7 @@ impl Entity {
 
     fn is_within(&self, size: u64, counts: impl Fn(&Message) -> bool) -> bool {
         let sizes = || self.main.messages.values().filter(|message| counts(message)).map(|it| it.size);
-        sizes().count() as u64 + 1 <= self.max_messages
+        (sizes().count() as u64) < self.max_messages
             && sizes().sum::<u64>().saturating_add(size) <= self.max_bytes
     }
 
