@@ -29,7 +29,7 @@ impl Run {
             }
             Op::Scheduled { entity: at, now, picks } => {
                 let there = self.model.entities.get(&entity(*at).key());
-                let there = there.map(|entity| entity.scheduled.keys().copied().collect());
+                let there = there.map(|entity| entity.scheduled.keys().copied().collect::<Vec<u64>>());
                 let sequences = pick(&there.unwrap_or_default(), picks);
                 let action = if *now { ScheduledAction::DeliverNow } else { ScheduledAction::Cancel };
                 self.change(entity(*at), |entity| Change::Scheduled { entity, action, sequences });
@@ -47,14 +47,15 @@ impl Run {
         let Some(receiver) = self.model.receivers.get(&key) else { return };
         let (shard, queue) = (receiver.shard, self.model.queue(&receiver.at).unwrap());
         let there = queue.messages.iter().filter(|(number, message)| message.deferred || *number % 5 == 0);
-        let there = there.map(|(number, _)| *number).collect();
+        let there = there.map(|(number, _)| *number).collect::<Vec<u64>>();
         let change = Change::ReceiveDeferred { handle: key.handle, sequences: pick(&there, picks) };
         self.stamped_by(shard, client, change);
     }
 
     fn portion(&self, address: &Address, part: &Part) -> Portion {
         let queue = self.model.queue(&(address.entity.key(), address.lane));
-        let there = queue.map(|queue| queue.messages.keys().copied().collect()).unwrap_or_default();
+        let there =
+            queue.map(|queue| queue.messages.keys().copied().collect::<Vec<u64>>()).unwrap_or_default();
         let age_ms = part.age_s * 1_000;
         let selection = Selection {
             states: States::of(PeekState::ALL.get(part.state..=part.state).unwrap_or_default()),
