@@ -531,9 +531,9 @@ pub fn reply_name(reply: &Reply) -> &'static str {
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 29;
+pub const REQUESTS: usize = 32;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 21;
+pub const REPLIES: usize = 22;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

@@ -15,6 +15,7 @@ mod receive;
 mod retry;
 mod scheduled;
 mod schedules;
+mod sessions;
 mod sharing;
 mod slow;
 mod status;
