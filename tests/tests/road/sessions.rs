@@ -24,7 +24,9 @@ async fn each_session_is_received_in_order_by_one_at_a_time() {
     );
     refused(client.receiver("q").await, ErrorCode::InvalidArgument);
 
-    let mut ada = client.session_receiver("q").next().accept().await.expect("the oldest session");
+    // Without a prefetch nothing behind the message that comes back is on its way already.
+    let ada = client.session_receiver("q").next().receiver(|receiver| receiver.prefetch(0)).accept();
+    let mut ada = ada.await.expect("the oldest session");
     let mut bob = client.session_receiver("q").next().accept().await.expect("the other one");
     assert_eq!((ada.session_id(), bob.session_id()), ("ada", "bob"));
     let other = client.session_receiver("q").named("ada").accept().await.map(drop);
