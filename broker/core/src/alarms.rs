@@ -67,7 +67,7 @@ impl Shard {
         self.touched.insert(id);
         self.hungry.insert(id);
         for (index, slot, expires_ms) in queue.messages_of(first) {
-            if expires_ms <= cx.now.wall_ms && slot != Slot::Gone && !slot.is_locked() {
+            if expires_ms <= cx.now.wall_ms && slot.is_free() {
                 self.expire(cx, At { queue: id, page: first, index }, slot)?;
             } else if matches!(slot, Slot::Delayed { until_ms, .. } if until_ms <= cx.now.wall_ms)
                 && let Some(queue) = self.queues.get_mut(&id)

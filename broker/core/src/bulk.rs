@@ -76,8 +76,8 @@ impl Shard {
         purged
     }
 
-    /// Lets the pages that this turn has filled so far be found among the rows.
-    fn show_pending(&mut self, id: QueueId) {
+    /// Lets the pages that this turn has filled so far be found among the rows; what comes behind begins others.
+    pub(crate) fn show_pending(&mut self, id: QueueId) {
         let mut facts = Vec::new();
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.seal_pending(&mut facts);

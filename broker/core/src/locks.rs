@@ -23,13 +23,11 @@ pub(crate) struct Locked {
 impl Shard {
     /// The message that a token's lock is on, while the lock lives.
     pub(crate) fn find_lock(&self, token: LockToken, offset: u16) -> Option<Locked> {
-        let lease = self
-            .leases
-            .get(&token.lease)
-            .filter(|lease| lease.salt == token.salt && self.id == token.shard)?;
-        let place = usize::from(token.place) + usize::from(offset);
-        let found = lease.places.get(place).filter(|place| place.held)?;
-        Some(Locked { lease: token.lease, place, queue: lease.queue, page: found.page, index: found.index })
+        let lease = self.leases.get(&token.lease)?;
+        if lease.salt != token.salt || self.id != token.shard {
+            return None;
+        }
+        self.locked_at(token.lease, usize::from(token.place) + usize::from(offset))
     }
 
     /// Why a token finds no lock: how it ended, if that is still known.
@@ -113,20 +111,24 @@ impl Shard {
 
     /// Lets go of all that a lease still holds.
     pub(crate) fn release_lease(&mut self, cx: &Context<'_>, id: u64) -> Result<(), Damage> {
-        let places = self.leases.get(&id).map_or(0, |lease| lease.places.len());
-        for locked in (0..places).filter_map(|place| self.locked_at(id, place)).collect::<Vec<_>>() {
-            self.release(cx, locked)?;
-        }
-        Ok(())
+        self.held_by(id).into_iter().try_for_each(|locked| self.release(cx, locked))
     }
 
     /// All that a lease still holds has failed: its time is up.
     pub(crate) fn fail_lease(&mut self, cx: &Context<'_>, id: u64) -> Result<(), Damage> {
+        self.run_out(cx, self.held_by(id))
+    }
+
+    /// The time of these locks is up.
+    fn run_out(&mut self, cx: &Context<'_>, locks: Vec<Locked>) -> Result<(), Damage> {
+        let mut locks = locks.into_iter();
+        locks.try_for_each(|locked| self.fail(cx, locked, End::RanOut, Some(LOCK_EXPIRED), 0))
+    }
+
+    /// What a lease still holds.
+    fn held_by(&self, id: u64) -> Vec<Locked> {
         let places = self.leases.get(&id).map_or(0, |lease| lease.places.len());
-        for locked in (0..places).filter_map(|place| self.locked_at(id, place)).collect::<Vec<_>>() {
-            self.fail(cx, locked, End::RanOut, Some(LOCK_EXPIRED), 0)?;
-        }
-        Ok(())
+        (0..places).filter_map(|place| self.locked_at(id, place)).collect()
     }
 
     fn locked_at(&self, id: u64, place: usize) -> Option<Locked> {
@@ -144,9 +146,8 @@ impl Shard {
             }
             let due = self.leases.get(&id).map(|lease| lease.due(cx.now.mono_ms)).unwrap_or_default();
             expired += due.len();
-            for locked in due.into_iter().filter_map(|place| self.locked_at(id, place)).collect::<Vec<_>>() {
-                self.fail(cx, locked, End::RanOut, Some(LOCK_EXPIRED), 0)?;
-            }
+            let locks = due.into_iter().filter_map(|place| self.locked_at(id, place)).collect();
+            self.run_out(cx, locks)?;
             // What is left of the lease runs out later, so that this ends.
             self.retime(id);
         }

@@ -153,7 +153,9 @@ impl Shard {
         for rank in (0..levels).rev() {
             let mut from = crate::queue::place(rank, 0);
             while let Some(page) = self.next_page(cx, id, rank, from)? {
-                self.write_if_pending(id, page);
+                if self.queues.get(&id).is_some_and(|queue| queue.is_pending(page)) {
+                    self.show_pending(id);
+                }
                 self.fetch_page(cx, id, page)?;
                 let free = self.queues.get(&id).and_then(|queue| queue.first_free(page));
                 if let Some((index, _)) = free {
@@ -188,14 +190,5 @@ impl Shard {
             }
         }
         Ok(known)
-    }
-
-    /// Remembers the pages of this turn at once, where one of them is to be looked at: what comes behind begins others.
-    fn write_if_pending(&mut self, id: QueueId, page: u64) {
-        let mut facts = Vec::new();
-        if let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.is_pending(page)) {
-            queue.seal_pending(&mut facts);
-        }
-        facts.into_iter().for_each(|fact| self.remember(fact));
     }
 }

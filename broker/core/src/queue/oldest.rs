@@ -27,7 +27,7 @@ impl Queue {
     /// The first message of a page in the window that nobody holds, and its state.
     pub fn first_free(&self, first: u64) -> Option<(u32, Slot)> {
         let slots = (0..).zip(&self.window.get(&first)?.slots);
-        let mut free = slots.filter(|(_, slot)| **slot != Slot::Gone && !slot.is_locked());
+        let mut free = slots.filter(|(_, slot)| slot.is_free());
         free.next().map(|(index, slot)| (index, *slot))
     }
 }

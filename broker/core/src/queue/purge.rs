@@ -1,6 +1,6 @@
 //! Removing everything that nobody holds.
 
-use super::{Event, Queue, Slot};
+use super::{Event, Queue};
 use crate::fact::Fact;
 
 impl Queue {
@@ -9,12 +9,11 @@ impl Queue {
     pub fn purge(&mut self, facts: &mut Vec<Fact>) -> u64 {
         self.seal_pending(facts);
         let before = self.row.active;
-        let free = |slot: &Slot| *slot != Slot::Gone && !slot.is_locked();
         let in_window: Vec<(u64, u32)> = self
             .window
             .iter()
             .flat_map(|(first, page)| (0..).zip(&page.slots).map(move |(at, slot)| (*first, at, slot)))
-            .filter(|(.., slot)| free(slot))
+            .filter(|(.., slot)| slot.is_free())
             .map(|(first, at, _)| (first, at))
             .collect();
         for (first, at) in in_window {

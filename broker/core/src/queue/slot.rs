@@ -119,6 +119,11 @@ impl Slot {
         matches!(self, Slot::Locked { .. })
     }
 
+    /// Whether it is there and nobody holds it.
+    pub fn is_free(self) -> bool {
+        self != Slot::Gone && !self.is_locked()
+    }
+
     /// Whether it can be delivered.
     pub fn is_ready(self) -> bool {
         matches!(self, Slot::Ready { .. })
