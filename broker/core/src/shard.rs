@@ -1,7 +1,7 @@
 //! A shard: entities with all their messages, decided by one thread.
 //!
 //! This file is the machine's frame: what it holds, how a turn runs, what can be asked. What each command does is in
-//! `entities`, `links`, `publish`, `settle` and `deliver`; how it begins is in `recover`.
+//! [`verbs`](crate::verbs); how it begins is in `verbs/recover.rs`.
 
 use crate::apply;
 use crate::catalog::{Catalog, Entity};

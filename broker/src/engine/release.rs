@@ -9,10 +9,10 @@ use postrider_core::command::{Command, Loaded};
 use postrider_core::context::Damage;
 use postrider_core::effect::{Deliver, Effect, Load, PageRun};
 use postrider_core::key::{Key, KeyRange, QueueId};
-use postrider_core::moves::changed_record;
 use postrider_core::page::Page;
 use postrider_core::queue::number;
 use postrider_core::shard::Shard;
+use postrider_core::verbs::settle::moves::changed_record;
 use postrider_protocol::reply::{Published, Reply, Settled, StatusInfo};
 
 impl Turns {

@@ -1,5 +1,5 @@
 //! What is known of sessions: messages of one id, in order, for one receiver at a time. What is done with them is in
-//! `crate::sessions`.
+//! `crate::verbs::sessions`.
 //!
 //! The messages stay in their pages. Beside them is an index row for each, by session and number, and a header row for
 //! each session. In memory is one [`Session`] for each that has messages, a state or a lock, some 200 bytes, and the

@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use postrider_core::command::{ReceiverKey, Ticket};
 use postrider_core::effect::{Deliver, PageRun};
 use postrider_core::key::QueueId;
-use postrider_core::moves::changed_record;
 use postrider_core::queue::number;
+use postrider_core::verbs::settle::moves::changed_record;
 use postrider_protocol::name::Lane;
 use postrider_protocol::token::LockToken;
 

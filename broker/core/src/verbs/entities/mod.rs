@@ -1,5 +1,8 @@
 //! Creating, changing and deleting entities and rules.
 
+mod schedules;
+mod unused;
+
 use crate::catalog::Entity;
 use crate::command::ReceiverKey;
 use crate::context::Now;

@@ -3,7 +3,7 @@
 use crate::context::{Damage, Rows};
 use crate::key::QueueId;
 use crate::shard::Shard;
-use crate::walk::Span;
+use crate::verbs::bulk::walk::Span;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
 use postrider_protocol::message::{DeadLetterInfo, Record};

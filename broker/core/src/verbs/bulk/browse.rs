@@ -1,12 +1,12 @@
 //! Questions about a queue: peeking, causes of dead letters, sessions, consumers.
 
-use crate::choose::Chooser;
 use crate::command::Question;
 use crate::context::{Damage, Rows};
 use crate::key::QueueId;
 use crate::queue::Slot;
 use crate::shard::Shard;
-use crate::walk::{Found, Span, Where};
+use crate::verbs::bulk::choose::Chooser;
+use crate::verbs::bulk::walk::{Found, Span, Where};
 use bytes::BytesMut;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};

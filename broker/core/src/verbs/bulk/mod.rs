@@ -3,17 +3,22 @@
 //! A portion is looked at first, by the rows as they are within the turn, and changed then: what it comes to does not
 //! depend on what it does.
 
-use crate::causes::require_dead_letters;
-use crate::choose::Chooser;
+mod browse;
+mod causes;
+mod choose;
+mod walk;
+
 use crate::command::Portion;
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
-use crate::moves::decode;
 use crate::page::{Mark, NEVER_MS};
 use crate::queue::{Event, Slot};
 use crate::settings::Settings;
 use crate::shard::Shard;
-use crate::walk::{Examined, Found, Span, Where};
+use crate::verbs::bulk::causes::require_dead_letters;
+use crate::verbs::bulk::choose::Chooser;
+use crate::verbs::bulk::walk::{Examined, Found, Span, Where};
+use crate::verbs::settle::moves::decode;
 use bytes::BytesMut;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Record;

@@ -7,9 +7,9 @@
 use crate::context::{Context, Damage, Rows};
 use crate::fact::{Fact, QueueRow, ScheduledRow};
 use crate::key::{Alarm, Key, KeyRange, QueueId};
-use crate::recover::read_row;
-use crate::settle::push_run;
 use crate::shard::Shard;
+use crate::verbs::recover::read_row;
+use crate::verbs::settle::push_run;
 use bytes::Bytes;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Incoming;

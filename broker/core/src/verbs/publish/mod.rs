@@ -1,10 +1,14 @@
 //! Publishing to queues and topics.
 
+mod duplicates;
+mod room;
+mod scheduled;
+
 use crate::context::{Context, Damage};
 use crate::key::QueueId;
 use crate::page::NEVER_MS;
-use crate::room::Needs;
 use crate::shard::Shard;
+use crate::verbs::publish::room::Needs;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::EntityName;

@@ -2,10 +2,10 @@
 
 use crate::key::QueueId;
 use crate::lease::Lease;
-use crate::locks::Locked;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::share::Share;
+use crate::verbs::settle::locks::Locked;
 use postrider_protocol::name::Lane;
 use std::collections::BTreeMap;
 

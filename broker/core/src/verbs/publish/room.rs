@@ -2,10 +2,10 @@
 
 use crate::context::{Context, Damage, Rows};
 use crate::key::{Key, KeyRange, QueueId};
-use crate::moves::{At, Cause};
 use crate::page::NEVER_MS;
 use crate::queue::{Event, Queue, Slot};
 use crate::shard::Shard;
+use crate::verbs::settle::moves::{At, Cause};
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::{Incoming, Record};
 use postrider_protocol::options::EntityKind;

@@ -1,10 +1,10 @@
 //! Which of the messages that a walk comes to a request is about.
 
-use crate::causes;
 use crate::context::Damage;
 use crate::filter::{self, Properties, Truth};
-use crate::moves::decode;
-use crate::walk::{Found, Where};
+use crate::verbs::bulk::causes;
+use crate::verbs::bulk::walk::{Found, Where};
+use crate::verbs::settle::moves::decode;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::request::{Cause, Selection, States};

@@ -8,9 +8,9 @@ use crate::context::{Context, Damage, Rows};
 use crate::fact::Fact;
 use crate::key::{Alarm, Key, KeyRange, QueueId, Wake};
 use crate::limits::{ALARM_STEPS_PER_TICK, DUE_BYTES_PER_TICK, STEPS_OF_A_PAGE};
-use crate::moves::At;
 use crate::queue::{Event, Slot};
 use crate::shard::Shard;
+use crate::verbs::settle::moves::At;
 
 impl Shard {
     /// Answers the alarms whose moment has come, so many as one turn should.

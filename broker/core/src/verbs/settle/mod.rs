@@ -1,12 +1,15 @@
 //! Settling locked messages.
 
+pub(super) mod locks;
+pub mod moves;
+
 use crate::context::{Context, Damage};
 use crate::ends::End;
-use crate::locks::Locked;
-use crate::moves::{At, Cause};
 use crate::page::NEVER_MS;
 use crate::queue::{Event, Slot};
 use crate::shard::Shard;
+use crate::verbs::settle::locks::Locked;
+use crate::verbs::settle::moves::{At, Cause};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{LOCK_DURATION_MS, REASON_BYTES};
 use postrider_protocol::name::Lane;
