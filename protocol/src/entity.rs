@@ -74,6 +74,8 @@ counters! {
     dropped,
     /// Sessions of the queue.
     sessions,
+    /// Messages that could not be passed on to another entity.
+    transfer_dead_letters,
 }
 
 impl EntityInfo {

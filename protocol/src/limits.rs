@@ -17,6 +17,8 @@ pub const FRAME_BYTES: usize = MESSAGE_BYTES_CEILING + 64 * 1024;
 pub const BATCH_BYTES: usize = 1024 * 1024;
 /// Messages in one publish frame, and tokens settled by one settle frame.
 pub const BATCH_MESSAGES: usize = 4096;
+/// Messages that one transaction is about: sent, settled and removed ones together.
+pub const OPERATIONS: usize = 100;
 /// Messages of one delivery, which share one lease. A lock token holds the place in 16 bits.
 pub const DELIVERY_MESSAGES: usize = 4096;
 

@@ -75,25 +75,36 @@ pub enum Lane {
     Main,
     /// Its dead-letter queue.
     DeadLetter,
+    /// What could not be passed on to another entity.
+    Transfer,
 }
 
 impl Lane {
+    /// All lanes, in the order of their codes.
+    pub const ALL: [Lane; 3] = [Lane::Main, Lane::DeadLetter, Lane::Transfer];
+
+    /// Whether it keeps what has failed: nobody sends to it, and nothing in it expires or fails again.
+    pub fn keeps_failed(self) -> bool {
+        self != Lane::Main
+    }
+
     /// The lane's code in bytes.
     pub fn code(self) -> u8 {
         match self {
             Lane::Main => 0,
             Lane::DeadLetter => 1,
+            Lane::Transfer => 2,
         }
     }
 
     /// The lane of a code.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Lane::Main, Lane::DeadLetter].into_iter().find(|lane| lane.code() == code)
+        Self::ALL.into_iter().find(|lane| lane.code() == code)
     }
 }
 
-/// An entity and one of its lanes: what senders and receivers are opened on. Written `<entity>` or
-/// `<entity>/$dead-letter`.
+/// An entity and one of its lanes: what senders and receivers are opened on. Written `<entity>`,
+/// `<entity>/$dead-letter` or `<entity>/$transfer-dead-letter`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// The entity.
@@ -103,14 +114,15 @@ pub struct Address {
 }
 
 const DEAD_LETTER: &str = "/$dead-letter";
+const TRANSFER: &str = "/$transfer-dead-letter";
 
 impl Address {
     /// Reads an address from its text. Refuses with `InvalidArgument`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        match text.strip_suffix(DEAD_LETTER) {
-            Some(entity) => Ok(Address { entity: EntityName::new(entity)?, lane: Lane::DeadLetter }),
-            None => Ok(Address { entity: EntityName::new(text)?, lane: Lane::Main }),
-        }
+        let failed = [(TRANSFER, Lane::Transfer), (DEAD_LETTER, Lane::DeadLetter)];
+        let found = failed.iter().find_map(|(suffix, lane)| Some((text.strip_suffix(suffix)?, *lane)));
+        let (entity, lane) = found.unwrap_or((text, Lane::Main));
+        Ok(Address { entity: EntityName::new(entity)?, lane })
     }
 }
 
@@ -119,6 +131,7 @@ impl fmt::Display for Address {
         match self.lane {
             Lane::Main => self.entity.fmt(f),
             Lane::DeadLetter => write!(f, "{}{DEAD_LETTER}", self.entity),
+            Lane::Transfer => write!(f, "{}{TRANSFER}", self.entity),
         }
     }
 }
@@ -155,6 +168,8 @@ mod tests {
         assert_eq!(name.home(), "orders");
         let address = Address::parse("Orders/Subscriptions/Pay/$dead-letter").unwrap();
         assert_eq!((address.entity, address.lane), (name, Lane::DeadLetter));
-        assert_eq!(Address::parse("q/$dead-letter").unwrap().to_string(), "q/$dead-letter");
+        for text in ["q", "q/$dead-letter", "q/$transfer-dead-letter"] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), text);
+        }
     }
 }

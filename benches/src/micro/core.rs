@@ -6,7 +6,7 @@ use crate::figures::Micro;
 use anyhow::{Context as _, Result, anyhow};
 use postrider::store::{LocalLog, MemoryStore, ShardLog};
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
-use postrider_core::context::{Calendar, Context, Now};
+use postrider_core::context::{Calendar, Context, Now, Places};
 use postrider_core::effect::Effect;
 use postrider_core::shard::{Shard, Turn};
 use postrider_protocol::message::{Incoming, Message};
@@ -58,6 +58,12 @@ struct Never;
 impl Calendar for Never {
     fn next_ms(&self, cron: &str, _: &str, _: u64) -> Result<u64, String> {
         Err(format!("{cron} never comes"))
+    }
+}
+
+impl Places for Never {
+    fn shard_of(&self, _: &EntityName) -> u16 {
+        0
     }
 }
 
@@ -132,7 +138,8 @@ impl Machine {
     }
 
     fn turn(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<Turn> {
-        let cx = Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Never };
+        let cx =
+            Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Never, places: &Never };
         for command in commands {
             self.shard.decide(&cx, command)?;
         }

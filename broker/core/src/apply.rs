@@ -116,6 +116,13 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         Fact::SessionStateGone(entity, session) => {
             sink(Write::Delete(Key::SessionState(shard, *entity, *session)));
         }
+        Fact::Parcel(to, number, parcel) => {
+            sink(Write::Put(Key::Parcel(shard, *to, *number), laid_out(|out| parcel.put(out))));
+        }
+        Fact::ParcelGone(to, number) => sink(Write::SingleDelete(Key::Parcel(shard, *to, *number))),
+        Fact::Taken(from, taken) => {
+            sink(Write::Put(Key::Taken(shard, *from), laid_out(|out| taken.put(out))));
+        }
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
 }

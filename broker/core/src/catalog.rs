@@ -45,7 +45,7 @@ impl Entity {
     pub fn levels(&self, lane: Lane) -> usize {
         match lane {
             Lane::Main => self.settings.levels,
-            Lane::DeadLetter => 1,
+            Lane::DeadLetter | Lane::Transfer => 1,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a door asks for.
 
 use crate::key::QueueId;
+use crate::outbox::{Parcel, Taken};
 use bytes::Bytes;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::Incoming;
@@ -98,6 +99,20 @@ pub enum Command {
     },
     /// Rows of a queue's cold range, as [`crate::effect::Load`] asked for.
     Loaded(Loaded),
+    /// Messages from another shard, as [`crate::effect::Effect::Send`] sent them.
+    Take {
+        /// The shard they come from.
+        from: u16,
+        /// Numbers and parcels, in order.
+        parcels: Vec<(u64, Parcel)>,
+    },
+    /// What another shard has taken, as [`crate::effect::Effect::Receipt`] says.
+    Receipt {
+        /// The shard.
+        from: u16,
+        /// What it has taken.
+        taken: Taken,
+    },
     /// A change that must not happen twice.
     Once {
         /// Who waits for the answer.
@@ -165,6 +180,8 @@ pub enum Change {
     },
     /// Settles locked messages.
     Settle(Vec<SettleItem>),
+    /// Does several things, all or nothing.
+    Transact(Vec<Operation>),
     /// Creates an entity.
     Create {
         /// Its name.
@@ -256,6 +273,27 @@ pub enum Change {
         portion: Portion,
         /// Whether to count only.
         dry_run: bool,
+    },
+}
+
+/// One operation of a transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// Sends messages.
+    Send {
+        /// The queue or topic.
+        entity: EntityName,
+        /// The messages.
+        messages: Vec<Incoming>,
+    },
+    /// Settles locked messages.
+    Settle(SettleItem),
+    /// Removes a message that nobody holds.
+    Remove {
+        /// The queue.
+        address: Address,
+        /// The message's number.
+        sequence: u64,
     },
 }
 

@@ -4,6 +4,7 @@ pub use crate::damage::Damage;
 
 use crate::key::{Key, KeyRange};
 use bytes::Bytes;
+use postrider_protocol::name::EntityName;
 
 /// One moment, read once for a whole turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +33,12 @@ pub trait Calendar {
     fn next_ms(&self, cron: &str, zone: &str, after_ms: u64) -> Result<u64, String>;
 }
 
+/// Knows which shard an entity is in, or would be.
+pub trait Places {
+    /// The shard of a queue, topic or subscription.
+    fn shard_of(&self, name: &EntityName) -> u16;
+}
+
 /// What one turn decides with.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -43,6 +50,8 @@ pub struct Context<'a> {
     pub rows: &'a dyn Rows,
     /// When schedules are due.
     pub calendar: &'a dyn Calendar,
+    /// Where other entities are.
+    pub places: &'a dyn Places,
 }
 
 impl Context<'_> {

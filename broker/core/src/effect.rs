@@ -2,6 +2,7 @@
 
 use crate::command::{ReceiverKey, Ticket};
 use crate::key::QueueId;
+use crate::outbox::{Parcel, Taken};
 use bytes::Bytes;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::reply::Reply;
@@ -18,6 +19,21 @@ pub enum Effect {
     Closed(ReceiverKey, Refusal),
     /// The engine is to read a cold range and bring it back as [`crate::command::Loaded`].
     Load(Load),
+    /// Messages for another shard, which the engine is to bring it as [`crate::command::Command::Take`].
+    Send {
+        /// The shard.
+        to: u16,
+        /// Numbers and parcels, in order.
+        parcels: Vec<(u64, Parcel)>,
+    },
+    /// What was taken of another shard's parcels, which the engine is to bring it as
+    /// [`crate::command::Command::Receipt`].
+    Receipt {
+        /// The shard that sent them.
+        to: u16,
+        /// What was taken.
+        taken: Taken,
+    },
 }
 
 /// Messages for a receiver, under one lease.

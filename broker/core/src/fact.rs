@@ -12,6 +12,7 @@ use crate::context::Damage;
 pub use crate::key::Alarm;
 use crate::key::QueueId;
 use crate::lease::LeaseRow;
+use crate::outbox::{Parcel, Taken};
 use crate::recorded::OutcomesRow;
 pub use crate::session::SessionRow;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -101,6 +102,8 @@ pub struct ShardRow {
     pub last_lease: u64,
     /// The last entity that was created.
     pub last_entity: u64,
+    /// The last parcel that left.
+    pub last_parcel: u64,
 }
 
 /// One thing to be remembered.
@@ -164,6 +167,12 @@ pub enum Fact {
     SessionState(u64, u64, Bytes),
     /// Nothing is kept with it any more.
     SessionStateGone(u64, u64),
+    /// Messages are on their way to a shard, under this number.
+    Parcel(u16, u64, Parcel),
+    /// The other shard has said that it took the parcel.
+    ParcelGone(u16, u64),
+    /// What was taken from a shard.
+    Taken(u16, Taken),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -295,6 +304,19 @@ impl Fact {
                 out.put_u64(*entity);
                 out.put_u64(*session);
             }
+            Fact::Parcel(to, number, parcel) => {
+                out.put_u16(*to);
+                out.put_u64(*number);
+                parcel.put(out);
+            }
+            Fact::ParcelGone(to, number) => {
+                out.put_u16(*to);
+                out.put_u64(*number);
+            }
+            Fact::Taken(from, taken) => {
+                out.put_u16(*from);
+                taken.put(out);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -331,6 +353,9 @@ impl Fact {
             Fact::SessionMessagesGone(..) => 28,
             Fact::SessionState(..) => 29,
             Fact::SessionStateGone(..) => 30,
+            Fact::Parcel(..) => 31,
+            Fact::ParcelGone(..) => 32,
+            Fact::Taken(..) => 33,
         }
     }
 
@@ -374,7 +399,10 @@ impl Fact {
             28 => Fact::SessionMessagesGone(reader.u64("entity")?),
             29 => Fact::SessionState(reader.u64("entity")?, reader.u64("session")?, reader.blob("state")?),
             30 => Fact::SessionStateGone(reader.u64("entity")?, reader.u64("session")?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 30"))),
+            31 => Fact::Parcel(reader.u16("to")?, reader.u64("number")?, Parcel::read(reader)?),
+            32 => Fact::ParcelGone(reader.u16("to")?, reader.u64("number")?),
+            33 => Fact::Taken(reader.u16("from")?, Taken::read(reader)?),
+            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 33"))),
         })
     }
 }
@@ -388,7 +416,7 @@ fn read_queue(reader: &mut Reader) -> Read<QueueId> {
     let entity = reader.u64("entity")?;
     let code = reader.u8("lane")?;
     let lane = Lane::from_code(code)
-        .ok_or_else(|| Malformed::new("lane", format!("found {code}, lanes are 0 and 1")))?;
+        .ok_or_else(|| Malformed::new("lane", format!("found {code}, lanes are 0 to 2")))?;
     Ok(QueueId { entity, lane })
 }
 
@@ -497,7 +525,7 @@ impl ScheduledRow {
 impl ShardRow {
     /// Writes the row.
     pub fn put(&self, out: &mut BytesMut) {
-        for number in [self.position, self.last_lease, self.last_entity] {
+        for number in [self.position, self.last_lease, self.last_entity, self.last_parcel] {
             out.put_u64(number);
         }
     }
@@ -508,6 +536,7 @@ impl ShardRow {
             position: reader.u64("position")?,
             last_lease: reader.u64("last_lease")?,
             last_entity: reader.u64("last_entity")?,
+            last_parcel: reader.u64("last_parcel")?,
         })
     }
 }

@@ -19,6 +19,8 @@
 //! 0x88  Session        u16 shard | u64 entity | text of the session's id
 //! 0x89  SessionMessage u16 shard | u64 entity | u64 session | u64 sequence number
 //! 0x8a  SessionState   u16 shard | u64 entity | u64 session
+//! 0x90  Parcel         u16 shard | u16 to shard | u64 number
+//! 0x91  Taken          u16 shard | u16 from shard
 //! ```
 //!
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -45,6 +47,16 @@ impl QueueId {
     /// The entity's dead-letter queue.
     pub fn dead_letter(entity: u64) -> Self {
         QueueId { entity, lane: Lane::DeadLetter }
+    }
+
+    /// The entity's queue of what could not be passed on.
+    pub fn transfer(entity: u64) -> Self {
+        QueueId { entity, lane: Lane::Transfer }
+    }
+
+    /// All queues of an entity.
+    pub fn all(entity: u64) -> [Self; 3] {
+        Lane::ALL.map(|lane| QueueId { entity, lane })
     }
 }
 
@@ -85,6 +97,10 @@ pub enum Key {
     SessionMessage(u16, u64, u64, u64),
     /// What a session's consumers keep with it.
     SessionState(u16, u64, u64),
+    /// Messages on their way to another shard.
+    Parcel(u16, u16, u64),
+    /// What was taken from another shard.
+    Taken(u16, u16),
 }
 
 /// Something that is to happen by itself.
@@ -191,6 +207,8 @@ const SEEN_ID: u8 = 0x81;
 const SESSION: u8 = 0x88;
 const SESSION_MESSAGE: u8 = 0x89;
 const SESSION_STATE: u8 = 0x8a;
+const PARCEL: u8 = 0x90;
+const TAKEN: u8 = 0x91;
 
 impl Key {
     /// The key's bytes.
@@ -254,6 +272,15 @@ impl Key {
                 put_entity(&mut out, SESSION_STATE, *shard, *entity);
                 out.put_u64(*session);
             }
+            Key::Parcel(shard, to, number) => {
+                put_shard(&mut out, PARCEL, *shard);
+                out.put_u16(*to);
+                out.put_u64(*number);
+            }
+            Key::Taken(shard, from) => {
+                put_shard(&mut out, TAKEN, *shard);
+                out.put_u16(*from);
+            }
         }
         out
     }
@@ -293,6 +320,8 @@ impl Key {
                 Key::SessionMessage(shard, entity, session, bytes.try_get_u64().ok()?)
             }
             SESSION_STATE => Key::SessionState(shard, bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?),
+            PARCEL => Key::Parcel(shard, bytes.try_get_u16().ok()?, bytes.try_get_u64().ok()?),
+            TAKEN => Key::Taken(shard, bytes.try_get_u16().ok()?),
             _ => return None,
         };
         bytes.is_empty().then_some(key)
@@ -426,6 +455,22 @@ impl KeyRange {
         KeyRange::prefix(from)
     }
 
+    /// All parcels of a shard that are on their way.
+    pub fn all_parcels(shard: u16) -> Self {
+        Self::of_shard(PARCEL, shard)
+    }
+
+    /// The parcels on their way to a shard, up to a number.
+    pub fn parcels(shard: u16, to: u16, last: u64) -> Self {
+        let key = |number| Key::Parcel(shard, to, number).encode();
+        KeyRange { from: key(0), to: key(last.saturating_add(1)) }
+    }
+
+    /// What a shard has taken from the others.
+    pub fn taken(shard: u16) -> Self {
+        Self::of_shard(TAKEN, shard)
+    }
+
     /// All recorded outcomes of a shard.
     pub fn outcomes(shard: u16) -> Self {
         Self::of_shard(OUTCOMES, shard)
@@ -460,10 +505,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_queue() -> impl Strategy<Value = QueueId> {
-        (any::<u64>(), any::<bool>()).prop_map(|(entity, dead)| QueueId {
-            entity,
-            lane: if dead { Lane::DeadLetter } else { Lane::Main },
-        })
+        (any::<u64>(), 0..3usize).prop_map(|(entity, lane)| QueueId::all(entity)[lane])
     }
 
     fn any_key() -> impl Strategy<Value = Key> {
@@ -504,6 +546,8 @@ mod tests {
             any::<(u16, u64, u64)>()
                 .prop_map(|(shard, when_ms, entity)| Key::Alarm(shard, Alarm::window(when_ms, entity))),
             any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Generation(shard, entity)),
+            any::<(u16, u16, u64)>().prop_map(|(shard, to, number)| Key::Parcel(shard, to, number)),
+            any::<(u16, u16)>().prop_map(|(shard, from)| Key::Taken(shard, from)),
             (any::<(u16, u64, u64)>(), ".{0,40}")
                 .prop_map(|((shard, entity, number), id)| Key::SeenId(shard, entity, number, id)),
         ]

@@ -23,6 +23,7 @@ pub mod key;
 mod keys;
 pub mod lease;
 pub mod limits;
+pub mod outbox;
 pub mod outcomes;
 pub mod page;
 pub mod queue;

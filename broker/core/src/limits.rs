@@ -67,6 +67,15 @@ pub const CLIENTS: usize = 100_000;
 /// Milliseconds without a request after which a client's outcomes are forgotten.
 pub const CLIENT_IDLE_MS: u64 = 3_600_000;
 
+/// How often a message is passed on from entity to entity.
+pub const HOPS: u8 = 4;
+/// Parcels on the road to a shard at which queues that pass messages on have to wait.
+pub const PARCELS_ON_ROAD: u64 = 64;
+/// Parcels on the road to a shard at which a request for one more is refused.
+pub const MOST_PARCELS_ON_ROAD: u64 = 4_096;
+/// Bytes of parcels that are on their way to a shard at once; the parcel that passes them is the last.
+pub const BYTES_ON_THEIR_WAY: usize = 4 * 1024 * 1024;
+
 // A page must be able to hold a message that is not large, and a window several pages.
 const _: () = assert!(LARGE_MESSAGE_BYTES < PAGE_BYTES && PAGE_BYTES as u64 * 4 <= WINDOW_BYTES);
 const _: () = assert!(PAGE_MESSAGES * 4 <= WINDOW_MESSAGES);

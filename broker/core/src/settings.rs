@@ -5,6 +5,7 @@ use crate::keys;
 use crate::page::{Mark, NEVER_MS};
 use postrider_protocol::limits;
 use postrider_protocol::message::Message;
+use postrider_protocol::name::Lane;
 use postrider_protocol::options::{self, Options};
 use postrider_protocol::retry::RetryPolicy;
 
@@ -68,6 +69,10 @@ pub struct Settings {
     pub balance: Balance,
     /// The property over whose values messages are shared out fairly.
     pub fair_key: Option<String>,
+    /// The queue or topic that messages are passed on to.
+    pub forward_to: Option<String>,
+    /// The queue or topic that dead letters are passed on to.
+    pub forward_dead_letters_to: Option<String>,
     /// Whether messages are taken in.
     pub may_send: bool,
     /// Whether messages are given out.
@@ -97,6 +102,8 @@ impl Settings {
             capacity_refill_percent: set.number(options::CAPACITY_REFILL_PERCENT, CAPACITY_REFILL_PERCENT),
             balance: balance(set.text(options::BALANCE).unwrap_or_default()),
             fair_key: set.text(options::FAIR_KEY).map(str::to_owned),
+            forward_to: set.text(options::FORWARD_TO).map(str::to_owned),
+            forward_dead_letters_to: set.text(options::FORWARD_DEAD_LETTERS_TO).map(str::to_owned),
             may_send: !matches!(status, "send-disabled" | "disabled"),
             may_receive: !matches!(status, "receive-disabled" | "disabled"),
         }
@@ -133,6 +140,15 @@ impl Settings {
             (Some(key), _) => keys::of(key),
             (None, Some(id)) => keys::of(&id.to_string()),
             (None, None) => 0,
+        }
+    }
+
+    /// Where the messages of a lane are passed on to.
+    pub fn forwards(&self, lane: Lane) -> Option<&str> {
+        match lane {
+            Lane::Main => self.forward_to.as_deref(),
+            Lane::DeadLetter => self.forward_dead_letters_to.as_deref(),
+            Lane::Transfer => None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::idle::Idle;
 use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
 use crate::limits::Window;
+use crate::outbox::{Outbox, Taken};
 use crate::outcomes::Outcomes;
 use crate::page::Page;
 use crate::queue::Queue;
@@ -70,6 +71,10 @@ pub struct Shard {
     pub(crate) session_timers: BTreeSet<(u64, QueueId, Timer)>,
     pub(crate) waits: Waits,
     pub(crate) outcomes: Outcomes,
+    /// What is on its way to other entities.
+    pub(crate) outbox: Outbox,
+    /// What was taken from each shard.
+    pub(crate) taken: BTreeMap<u16, Taken>,
     /// How locks ended, lately.
     pub(crate) ends: Ends,
     /// The first alarm that is set: no row of one is in front of it.
@@ -111,6 +116,8 @@ impl Shard {
             Command::RenewSession { ticket, handle } => self.renew_session(cx, ticket, handle),
             Command::GetSessionState { ticket, handle } => self.get_session_state(cx, ticket, handle)?,
             Command::Loaded(loaded) => self.loaded(&loaded)?,
+            Command::Take { from, parcels } => self.take(cx, from, parcels)?,
+            Command::Receipt { from, taken } => self.receipt(cx, from, &taken)?,
             Command::Once { ticket, client, stamp, change } => {
                 self.once(cx, ticket, client, stamp, change)?;
             }
@@ -150,6 +157,7 @@ impl Shard {
         self.note_use(&change);
         Ok(match change {
             Change::Publish { entity, atomic, messages } => self.publish(cx, &entity, atomic, messages)?,
+            Change::Transact(operations) => self.transact(cx, &operations)?,
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
@@ -191,7 +199,9 @@ impl Shard {
         let alarm = self.next_alarm.map(until);
         let refill = self.refills.first().map(|(moment, _)| *moment);
         let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
-        let others = [alarm, refill, session, self.idle.next_deadline_ms(), self.outcomes.next_deadline_ms()];
+        let parcels = self.has_parcels_to_send().then_some(now.mono_ms);
+        let idle = self.idle.next_deadline_ms();
+        let others = [alarm, refill, session, parcels, idle, self.outcomes.next_deadline_ms()];
         lock.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -200,6 +210,7 @@ impl Shard {
         while let Some(queue) = self.hungry.pop_first() {
             self.deliver(cx, queue)?;
         }
+        self.send_parcels(cx)?;
         for queue in self.sessions.keys().filter(|id| self.touched.contains(id)).copied().collect::<Vec<_>>()
         {
             self.settle_sessions(cx, queue)?;
@@ -301,7 +312,7 @@ impl Shard {
     }
 
     fn info_of(&self, id: u64, entity: &Entity) -> EntityInfo {
-        let (main, dead) = (self.queues.get(&QueueId::main(id)), self.queues.get(&QueueId::dead_letter(id)));
+        let [main, dead, transfer] = QueueId::all(id).map(|queue| self.queues.get(&queue));
         let count = |queue: Option<&Queue>, of: fn(&Queue) -> u64| queue.map_or(0, of);
         let receivers = |queue: Option<&Queue>| queue.map_or(0, |queue| queue.receivers.len() as u64);
         let topic = entity.row.kind == EntityKind::Topic;
@@ -321,9 +332,10 @@ impl Shard {
                 duplicates: entity.topic.duplicates + count(main, |queue| queue.row().duplicates),
                 dropped: count(main, |queue| queue.row().dropped),
                 dead_letters: count(dead, Queue::active),
+                transfer_dead_letters: count(transfer, Queue::active),
                 bytes: count(main, Queue::bytes),
                 sessions: self.sessions.get(&QueueId::main(id)).map_or(0, |it| it.all.len() as u64),
-                receivers: receivers(main) + receivers(dead),
+                receivers: receivers(main) + receivers(dead) + receivers(transfer),
                 subscriptions: entity.subscriptions.len() as u64,
                 last_sequence: if topic {
                     entity.topic.next - 1

@@ -14,7 +14,7 @@ use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, Stamp};
 use postrider_protocol::wire::Reader;
-use support::world::{Fake, World, incoming};
+use support::world::{Fake, Homes, World, incoming};
 
 const QUEUE: QueueId = QueueId { entity: 1, lane: postrider_protocol::name::Lane::Main };
 
@@ -149,7 +149,7 @@ fn a_page_that_is_missing_when_it_is_needed_is_found() {
     );
     remove(&mut world, &Key::Page(0, QUEUE, 1));
     world.advance(60_000);
-    let cx = Context { now: world.now, entropy: 0, rows: &world.rows, calendar: &Fake };
+    let cx = Context { now: world.now, entropy: 0, rows: &world.rows, calendar: &Fake, places: &Homes(1) };
     let damage = world.shards[0].tick(&cx).unwrap_err();
     assert!(damage.what.contains("message 0 of page 1"), "{damage}");
 }

@@ -10,9 +10,9 @@ use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRo
 use postrider_core::fact::{ScheduledRow, SessionRow, ShardRow};
 use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
+use postrider_core::outbox::{Parcel, Returned, Taken};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
 use postrider_core::page::{Mark, PageBuilder, PageState};
-use postrider_protocol::name::Lane;
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, Options};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
@@ -70,6 +70,13 @@ fn examples() -> Vec<(&'static str, Fact)> {
     let schedule = ScheduleInfo { schedule, next_ms: 1_700_000_060_000 };
     let scheduled =
         ScheduledRow { due_ms: 1_700_000_060_000, message: Bytes::from_static(b"\0\0\0\x04\0\0\0\0body") };
+    let parcel = Parcel {
+        from: QueueId::dead_letter(7),
+        to: "billing".to_owned(),
+        records: vec![Bytes::from_static(b"record")],
+    };
+    let mut taken = Taken { last: 4, returned: Vec::new() };
+    taken.give_back(4, 0, "NotFound", "does not exist");
     vec![
         ("EntityPut", Fact::EntityPut(7, entity)),
         ("EntityGone", Fact::EntityGone(7)),
@@ -118,7 +125,13 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("SessionMessagesGone", Fact::SessionMessagesGone(7)),
         ("SessionState", Fact::SessionState(7, 2, Bytes::from_static(b"half"))),
         ("SessionStateGone", Fact::SessionStateGone(7, 2)),
-        ("ShardState", Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7 })),
+        ("Parcel", Fact::Parcel(9, 4, parcel)),
+        ("ParcelGone", Fact::ParcelGone(9, 4)),
+        ("Taken", Fact::Taken(9, taken)),
+        (
+            "ShardState",
+            Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7, last_parcel: 4 }),
+        ),
     ]
 }
 
@@ -162,8 +175,7 @@ fn facts_and_their_rows_are_as_they_were() {
 }
 
 fn queue() -> impl Strategy<Value = QueueId> {
-    (any::<u64>(), any::<bool>())
-        .prop_map(|(entity, dead)| QueueId { entity, lane: if dead { Lane::DeadLetter } else { Lane::Main } })
+    (any::<u64>(), 0..3usize).prop_map(|(entity, lane)| QueueId::all(entity)[lane])
 }
 
 fn some_bytes() -> impl Strategy<Value = Bytes> {
@@ -229,6 +241,15 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             dropped: b,
         },
     );
+    let returned = (any::<(u64, u32, u32)>(), ".{0,9}", ".{0,9}").prop_map(
+        |((parcel, index, count), reason, description)| Returned {
+            parcel,
+            index,
+            count,
+            reason,
+            description,
+        },
+    );
     let ids = (any::<(u64, u64)>(), vec((".{0,9}", any::<u64>()), 1..4))
         .prop_map(|((generation, when_ms), ids)| IdsRow { generation, when_ms, ids });
     let alarm =
@@ -271,8 +292,14 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         )),
         (any::<u64>(), ids).prop_map(|(entity, row)| Fact::IdsSeen(entity, row)),
         any::<u64>().prop_map(Fact::IdsGone),
-        any::<[u64; 3]>().prop_map(|[position, last_lease, last_entity]| {
-            Fact::ShardState(ShardRow { position, last_lease, last_entity })
+        (any::<(u16, u64)>(), queue(), ".{1,20}", vec(some_bytes(), 0..4)).prop_map(
+            |((shard, number), from, to, records)| Fact::Parcel(shard, number, Parcel { from, to, records })
+        ),
+        any::<(u16, u64)>().prop_map(|(to, number)| Fact::ParcelGone(to, number)),
+        (any::<(u16, u64)>(), vec(returned, 0..3))
+            .prop_map(|((from, last), returned)| Fact::Taken(from, Taken { last, returned })),
+        any::<[u64; 4]>().prop_map(|[position, last_lease, last_entity, last_parcel]| {
+            Fact::ShardState(ShardRow { position, last_lease, last_entity, last_parcel })
         }),
     ]
 }

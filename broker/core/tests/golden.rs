@@ -7,8 +7,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-fn scripts() -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
+/// Scripts for any number of shards.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
+/// Scripts that need entities in different shards.
+const APART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apart");
+
+fn scripts(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
@@ -25,9 +29,12 @@ fn difference(path: &Path, was: &str, is: &str) -> String {
 fn scripts_come_out_as_they_did() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut changed = Vec::new();
-    for path in scripts() {
+    let all = [(SCRIPTS, 1), (APART, 16)].map(|(folder, shards)| (scripts(folder), shards));
+    for (path, shards) in
+        all.into_iter().flat_map(|(paths, shards)| paths.into_iter().map(move |path| (path, shards)))
+    {
         let was = std::fs::read_to_string(&path).unwrap();
-        let is = support::script::run(&was, 1);
+        let is = support::script::run(&was, shards);
         if update {
             std::fs::write(&path, &is).unwrap();
         } else if was != is {
@@ -49,7 +56,7 @@ fn shards_make_no_difference() {
         };
         text.split("\n\n").map(step).collect::<Vec<_>>()
     };
-    for path in scripts() {
+    for path in scripts(SCRIPTS) {
         let text = std::fs::read_to_string(&path).unwrap();
         let one = sorted(&support::script::run(&text, 1));
         for shards in [3, 16] {

@@ -29,6 +29,10 @@ pub struct Record {
     pub expires_at_ms: Option<u64>,
     /// How often it was moved back from the dead letters.
     pub redrive_count: u32,
+    /// How often it was passed on to another entity.
+    pub hops: u8,
+    /// Where it was to be passed on to; present among the transfer dead letters.
+    pub destination: Option<String>,
     /// The sender's message.
     pub message: Bytes,
 }
@@ -39,7 +43,11 @@ const DEAD_LETTER: u8 = 1;
 const EXPIRES: u8 = 2;
 /// Flag of a record: the message was redriven.
 const REDRIVEN: u8 = 4;
-const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN;
+/// Flag of a record: the message was passed on.
+const FORWARDED: u8 = 8;
+/// Flag of a record: it says where the message was to go.
+const DESTINED: u8 = 32;
+const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN | FORWARDED | DESTINED;
 
 impl Record {
     /// Bytes in front of the message where no flag is set.
@@ -50,6 +58,8 @@ impl Record {
         flag(self.dead_letter.is_some(), DEAD_LETTER)
             | flag(self.expires_at_ms.is_some(), EXPIRES)
             | flag(self.redrive_count != 0, REDRIVEN)
+            | flag(self.hops != 0, FORWARDED)
+            | flag(self.destination.is_some(), DESTINED)
     }
 
     /// Writes what stands in front of a message that was neither dead-lettered nor redriven.
@@ -81,6 +91,12 @@ impl Record {
         if self.redrive_count != 0 {
             out.put_u32(self.redrive_count);
         }
+        if self.hops != 0 {
+            out.put_u8(self.hops);
+        }
+        if let Some(destination) = &self.destination {
+            wire::put_text(out, destination);
+        }
         out.put_slice(&self.message);
     }
 
@@ -102,7 +118,14 @@ impl Record {
             record.expires_at_ms = Some(reader.u64("record.expires_at_ms")?);
         }
         if flags & REDRIVEN != 0 {
-            record.redrive_count = read_redrive_count(&mut reader)?;
+            record.redrive_count =
+                reader.u32("record.redrive_count").and_then(there("record.redrive_count"))?;
+        }
+        if flags & FORWARDED != 0 {
+            record.hops = reader.u8("record.hops").and_then(there("record.hops"))?;
+        }
+        if flags & DESTINED != 0 {
+            record.destination = Some(reader.text("record.destination")?);
         }
         record.message = reader.rest();
         Ok(record)
@@ -110,11 +133,10 @@ impl Record {
 }
 
 /// A record has one layout: a count of 0 has no field.
-fn read_redrive_count(reader: &mut Reader) -> Read<u32> {
-    const FIELD: &str = "record.redrive_count";
-    match reader.u32(FIELD)? {
-        0 => Err(Malformed::new(FIELD, "is 0, a count that is there is at least 1")),
-        count => Ok(count),
+fn there<T: Default + PartialEq>(field: &'static str) -> impl Fn(T) -> Read<T> {
+    move |count| match count == T::default() {
+        true => Err(Malformed::new(field, "is 0, a count that is there is at least 1")),
+        false => Ok(count),
     }
 }
 

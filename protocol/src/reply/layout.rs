@@ -240,6 +240,7 @@ impl Published {
                 out.put_u8(2);
                 refusal.put(out);
             }
+            Published::Underway => out.put_u8(3),
         }
     }
 
@@ -248,7 +249,8 @@ impl Published {
             0 => Published::Accepted(reader.u64("sequence")?),
             1 => Published::Duplicate(reader.u64("sequence")?),
             2 => Published::Refused(Refusal::read(reader)?),
-            other => return Err(Malformed::new("published", format!("found {other}, outcomes are 0 to 2"))),
+            3 => Published::Underway,
+            other => return Err(Malformed::new("published", format!("found {other}, outcomes are 0 to 3"))),
         })
     }
 

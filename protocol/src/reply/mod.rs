@@ -50,6 +50,8 @@ pub enum Published {
     Duplicate(u64),
     /// Not stored.
     Refused(Refusal),
+    /// On its way to an entity in another shard, where it arrives once and gets its number.
+    Underway,
 }
 
 /// What became of settlements.

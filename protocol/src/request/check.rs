@@ -1,5 +1,6 @@
 //! What a request can say rightly laid out and is still not allowed, whatever it is about.
 
+use super::transact::check_operations;
 use super::{Request, SessionWish};
 use crate::error::{ErrorCode, Refusal};
 use crate::limits;
@@ -7,7 +8,8 @@ use crate::selection::check_filter;
 use bytes::Bytes;
 
 impl Request {
-    /// Refuses a filter, a schedule, a session's name or its state beyond their limits, and a list of numbers without any.
+    /// Refuses a filter, a schedule, a session's name or its state beyond their limits, a list of numbers without
+    /// any, and a transaction of nothing or of too much.
     ///
     /// Names, options, rules and messages have checks of their own.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -18,6 +20,7 @@ impl Request {
                 check_sequences(sequences)
             }
             Request::PutSchedule { schedule, .. } => schedule.check(),
+            Request::Transact { operations, .. } => check_operations(operations),
             Request::Peek { filter, .. } => check_filter(filter),
             Request::Purge { selection, .. } | Request::Redrive { selection, .. } => selection.check(),
             _ => Ok(()),

@@ -1,7 +1,9 @@
 //! How requests are laid out in bytes.
 
 use super::settle::read_settle_items;
-use super::{Flow, Hello, Listing, OpenReceiver, Request, ScheduledAction, Selection, Stamp, States, opcode};
+use super::{
+    Flow, Hello, Listing, OpenReceiver, Operation, Request, ScheduledAction, Selection, Stamp, States, opcode,
+};
 use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::options::{EntityKind, Options};
@@ -58,6 +60,7 @@ impl Request {
             Request::GetSessionState { .. } => opcode::GET_SESSION_STATE,
             Request::SetSessionState { .. } => opcode::SET_SESSION_STATE,
             Request::ReceiveDeferred { .. } => opcode::RECEIVE_DEFERRED,
+            Request::Transact { .. } => opcode::TRANSACT,
             Request::Create { .. } => opcode::CREATE,
             Request::Update { .. } => opcode::UPDATE,
             Request::Delete { .. } => opcode::DELETE,
@@ -104,6 +107,10 @@ impl Request {
             Request::Settle { stamp, items } => {
                 stamp.put(out);
                 wire::put_list(out, items, |out, item| item.put(out));
+            }
+            Request::Transact { stamp, operations } => {
+                stamp.put(out);
+                wire::put_list(out, operations, |out, operation| operation.put(out));
             }
             Request::SetSessionState { stamp, handle, state } => {
                 stamp.put(out);
@@ -235,6 +242,10 @@ impl Request {
             opcode::SETTLE => {
                 Request::Settle { stamp: Stamp::read(reader)?, items: read_settle_items(reader)? }
             }
+            opcode::TRANSACT => Request::Transact {
+                stamp: Stamp::read(reader)?,
+                operations: reader.list("operations", 7, limits::OPERATIONS, Operation::read)?,
+            },
             opcode::CLOSE_RECEIVER => Request::CloseReceiver { handle: reader.u32("handle")? },
             opcode::RENEW_SESSION => Request::RenewSession { handle: reader.u32("handle")? },
             opcode::GET_SESSION_STATE => Request::GetSessionState { handle: reader.u32("handle")? },

@@ -4,10 +4,12 @@ mod check;
 mod layout;
 mod receiver;
 mod settle;
+mod transact;
 
 pub use crate::selection::{Cause, Selection, States};
 pub use receiver::{Flow, OpenReceiver, ReceiveMode, SessionWish};
 pub use settle::{SettleItem, Settlement};
+pub use transact::Operation;
 
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
@@ -151,6 +153,13 @@ pub enum Request {
         stamp: Stamp,
         /// The settlements, all tokens of one shard.
         items: Vec<SettleItem>,
+    },
+    /// Does several things, all or nothing.
+    Transact {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// What to do, in order.
+        operations: Vec<Operation>,
     },
     /// Closes a receiver and lets go of what it has not settled.
     CloseReceiver {
@@ -334,6 +343,7 @@ pub mod opcode {
     pub const GET_SESSION_STATE: u8 = 0x25;
     pub const SET_SESSION_STATE: u8 = 0x26;
     pub const RECEIVE_DEFERRED: u8 = 0x27;
+    pub const TRANSACT: u8 = 0x28;
     pub const CREATE: u8 = 0x30;
     pub const UPDATE: u8 = 0x31;
     pub const DELETE: u8 = 0x32;

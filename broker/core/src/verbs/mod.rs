@@ -4,8 +4,10 @@
 mod alarms;
 mod bulk;
 mod entities;
+mod forward;
 mod publish;
 mod receive;
 mod recover;
 mod sessions;
 pub mod settle;
+mod transact;

@@ -9,6 +9,7 @@ use crate::idle::Idle;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
+use crate::outbox::Outbox;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
 use crate::seen::Duplicates;
@@ -43,6 +44,7 @@ impl Shard {
         entities.into_iter().for_each(|entity| shard.reshare(entity));
         shard.hungry.clear();
         shard.load_alarms(rows)?;
+        shard.load_outbox(rows)?;
         shard.idle.seal(now.mono_ms);
         each_row(rows, &KeyRange::generations(id), |key, value| {
             if let Key::Generation(_, entity) = key {
@@ -75,6 +77,8 @@ impl Shard {
             session_timers: BTreeSet::new(),
             waits: Waits::default(),
             outcomes: Outcomes::default(),
+            outbox: Outbox::default(),
+            taken: BTreeMap::new(),
             ends: Ends::default(),
             next_alarm: None,
             idle: Idle::default(),
@@ -133,14 +137,21 @@ impl Shard {
             }
             Ok(())
         })?;
-        let lanes = self
-            .catalog
-            .with_queues()
-            .flat_map(|entity| [QueueId::main(entity), QueueId::dead_letter(entity)]);
-        match lanes.into_iter().find(|queue| !self.queues.contains_key(queue)) {
-            None => Ok(()),
-            Some(queue) => Err(Damage::new(format!("the counters of {queue:?} are missing"))),
+        for entity in self.catalog.with_queues().collect::<Vec<_>>() {
+            self.add_transfer_queue(entity);
+            let missing = QueueId::all(entity).into_iter().find(|queue| !self.queues.contains_key(queue));
+            if let Some(queue) = missing {
+                return Err(Damage::new(format!("the counters of {queue:?} are missing")));
+            }
         }
+        Ok(())
+    }
+
+    /// The queue of what could not be passed on: it is stored when something is in it.
+    pub(crate) fn add_transfer_queue(&mut self, entity: u64) {
+        let id = QueueId::transfer(entity);
+        let row = QueueRow { next: 1, low: 1, ..QueueRow::default() };
+        self.queues.entry(id).or_insert_with(|| Queue::load(id, row, 1, self.window));
     }
 
     fn load_leases(&mut self, rows: &dyn Rows, now: Now) -> Result<(), Damage> {
@@ -245,7 +256,7 @@ impl Shard {
 }
 
 /// Decodes every row of a range and hands it on.
-fn each_row(
+pub(crate) fn each_row(
     rows: &dyn Rows,
     range: &KeyRange,
     mut each: impl FnMut(Key, Bytes) -> Result<(), Damage>,

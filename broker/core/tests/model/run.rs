@@ -137,7 +137,7 @@ impl Run {
             }
             Effect::Deliver(deliver) => self.deliver(shard, deliver),
             Effect::Closed(key, _) => assert!(self.model.closed.remove(key), "{key:?} was closed"),
-            Effect::Load(_) => {}
+            Effect::Load(_) | Effect::Send { .. } | Effect::Receipt { .. } => {}
         }
     }
 

@@ -17,13 +17,20 @@ pub struct Line {
     /// With what.
     pub args: Vec<String>,
     options: Vec<(String, String)>,
+    /// All of it.
+    pub text: String,
 }
 
 impl Line {
     /// Takes a line apart. `a:b=c` is an argument, `b=c` an option.
     pub fn parse(text: &str) -> Line {
         let mut words = text.split_whitespace().map(str::to_owned);
-        let mut line = Line { verb: words.next().unwrap(), args: Vec::new(), options: Vec::new() };
+        let mut line = Line {
+            verb: words.next().unwrap(),
+            args: Vec::new(),
+            options: Vec::new(),
+            text: text.to_owned(),
+        };
         for word in words {
             match word.split_once('=') {
                 Some((name, value)) if !name.contains(':') => {

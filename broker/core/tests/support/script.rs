@@ -3,7 +3,9 @@
 use super::line::{Line, ms};
 use super::show::{self, Names, reply_text};
 use super::world::{World, incoming};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Question, ReceiverKey, Ticket};
+use postrider_core::command::{
+    Change, Command, OpenReceiver, Operation, Owner, Question, ReceiverKey, Ticket,
+};
 use postrider_core::limits::Window;
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
@@ -31,6 +33,8 @@ pub struct Script {
     stamped: BTreeMap<(u128, u64), (u16, Change)>,
     /// Commands of a turn that was not taken yet.
     waiting: BTreeMap<u16, Vec<Command>>,
+    /// Whether what is on its way, from the store or another shard, stays there.
+    held: bool,
     out: Vec<String>,
 }
 
@@ -45,6 +49,7 @@ pub fn run(text: &str, shards: u16) -> String {
         sequences: BTreeMap::new(),
         stamped: BTreeMap::new(),
         waiting: BTreeMap::new(),
+        held: false,
         out: Vec::new(),
     };
     let mut steps = Vec::new();
@@ -83,6 +88,7 @@ impl Script {
                 self.flush();
                 self.world.advance(ms(&line.args[0]));
                 (0..self.world.shards.len() as u16).for_each(|shard| self.turn(shard, Vec::new()));
+                self.follow_up();
             }
             "clock" => self.set_clock(&line.args[0]),
             "restart" => {
@@ -128,6 +134,11 @@ impl Script {
                 self.out.extend(show::consumers(&answer.unwrap()));
             }
             "turn" => self.flush(),
+            "arrive" => self.arrive(),
+            "hold" | "unhold" => {
+                self.flush();
+                self.held = line.verb == "hold";
+            }
             "receiver" => self.open(line),
             "sender" => {
                 let ticket = self.ticket(1, "sender");
@@ -169,15 +180,30 @@ impl Script {
         for (shard, commands) in std::mem::take(&mut self.waiting) {
             self.turn(shard, commands);
         }
+        self.follow_up();
     }
 
-    fn turn(&mut self, shard: u16, commands: Vec<Command>) {
-        let turn = self.world.turn(shard, commands);
-        self.show(shard, &turn);
-        while self.world.has_read(shard) {
+    /// Lets everything arrive that is on its way, and what comes of it.
+    fn follow_up(&mut self) {
+        while let Some(shard) = self.world.has_read_any().filter(|_| !self.held) {
             let turn = self.world.turn(shard, Vec::new());
             self.show(shard, &turn);
         }
+    }
+
+    /// Lets what is on its way arrive, but not what comes of it.
+    fn arrive(&mut self) {
+        self.flush();
+        let shards = (0..self.world.shards.len() as u16).filter(|shard| self.world.has_read(*shard));
+        for shard in shards.collect::<Vec<_>>() {
+            let turn = self.world.turn(shard, Vec::new());
+            self.show(shard, &turn);
+        }
+    }
+
+    fn turn(&mut self, shard: u16, commands: Vec<Command>) {
+        let turn = self.world.turn_without_reads(shard, commands);
+        self.show(shard, &turn);
     }
 
     fn show(&mut self, shard: u16, turn: &Turn) {
@@ -185,7 +211,7 @@ impl Script {
         let effects = turn
             .effects
             .iter()
-            .map(|effect| self.names.effect(&self.world, shard, effect))
+            .filter_map(|effect| self.names.effect(&self.world, shard, effect))
             .collect::<Vec<_>>();
         self.out.extend(facts.into_iter().chain(effects));
     }
@@ -310,9 +336,11 @@ impl Script {
     }
 
     fn change_of(&self, line: &Line) -> (u16, Change) {
-        if let Some(settlement) = settlement_of(line) {
-            let (token, run) = self.token(line);
-            return (token.shard, Change::Settle(vec![SettleItem { token, run, settlement }]));
+        if let Some(item) = self.settle_item(line) {
+            return (item.token.shard, Change::Settle(vec![item]));
+        }
+        if line.verb == "transact" {
+            return self.transaction(line);
         }
         let create = |kind| Change::Create {
             name: line.entity(),
@@ -369,6 +397,36 @@ impl Script {
         };
         let home = line.args[0].split("/$").next().unwrap();
         (self.world.home(&postrider_protocol::name::EntityName::new(home).unwrap()), change)
+    }
+
+    fn settle_item(&self, line: &Line) -> Option<SettleItem> {
+        let settlement = settlement_of(line)?;
+        let (token, run) = self.token(line);
+        Some(SettleItem { token, run, settlement })
+    }
+
+    /// Operations, parted by `;`, for the shard of what is settled or removed, or else of the first entity.
+    fn transaction(&self, line: &Line) -> (u16, Change) {
+        let mut homes = Vec::new();
+        let mut operation = |part: &&str| {
+            let line = Line::parse(part.trim());
+            if let Some(item) = self.settle_item(&line) {
+                homes.insert(0, item.token.shard);
+                return Operation::Settle(item);
+            }
+            let address = line.address(0);
+            homes.push(self.world.home(&address.entity));
+            match line.verb.as_str() {
+                "send" => Operation::Send {
+                    entity: address.entity,
+                    messages: line.messages().iter().map(incoming).collect(),
+                },
+                _ => Operation::Remove { address, sequence: line.args[1].parse().unwrap() },
+            }
+        };
+        let parts: Vec<_> = line.text.trim_start_matches("transact").split(';').collect();
+        let operations = parts.iter().map(&mut operation).collect();
+        (homes[0], Change::Transact(operations))
     }
 
     /// The token and run of `L1` (the first place), `L1[3]` or `L1[0..5]`.

@@ -51,6 +51,7 @@ impl Names {
         match queue.lane {
             Lane::Main => name.clone(),
             Lane::DeadLetter => format!("{name}/$dead-letter"),
+            Lane::Transfer => format!("{name}/$transfer-dead-letter"),
         }
     }
 
@@ -176,13 +177,28 @@ impl Names {
                 format!("IdsSeen {name} {}: {}", row.generation, ids.join(" "))
             }
             Fact::IdsGone(entity) => format!("IdsGone {}", self.entities[&(shard, *entity)]),
+            Fact::Parcel(_, _, parcel) => {
+                let records = parcel.records.iter().map(|record| Record::decode(record.clone()).unwrap());
+                let messages: Vec<_> =
+                    records.map(|record| message_id(&record.message) + &hops(&record)).collect();
+                format!("Parcel {} to {}: {}", self.queue(shard, parcel.from), parcel.to, messages.join(" "))
+            }
+            Fact::ParcelGone(..) => "ParcelGone".to_owned(),
+            Fact::Taken(_, taken) => {
+                let returned = taken.returned.iter().map(|it| {
+                    let last = it.index + it.count - 1;
+                    format!(", not {} to {last}: {} {}", it.index, it.reason, it.description)
+                });
+                format!("Taken{}", returned.collect::<String>())
+            }
         };
         Some(format!("fact {text}"))
     }
 
-    /// An effect in a line.
-    pub fn effect(&mut self, world: &World, shard: u16, effect: &Effect) -> String {
-        match effect {
+    /// An effect in a line. Where a message is on its way its parcel and its receipt say.
+    pub fn effect(&mut self, world: &World, shard: u16, effect: &Effect) -> Option<String> {
+        Some(match effect {
+            Effect::Send { .. } | Effect::Receipt { .. } => return None,
             Effect::Reply(ticket, reply) => {
                 format!("reply {}: {}", self.requests[&ticket.request], reply_text(reply))
             }
@@ -200,7 +216,7 @@ impl Names {
                     load.bytes
                 )
             }
-        }
+        })
     }
 
     fn delivery(&mut self, world: &World, shard: u16, deliver: &Deliver) -> String {
@@ -289,11 +305,20 @@ fn expires(record: &Record) -> String {
     record.expires_at_ms.map_or_else(String::new, |at| format!(" (expires {})", time(at)))
 }
 
+fn hops(record: &Record) -> String {
+    if record.hops < 2 { String::new() } else { format!(" (hop {})", record.hops) }
+}
+
 fn dead_letter(record: &Record) -> String {
     record.dead_letter.as_ref().map_or_else(String::new, |info| {
         let description =
             if info.description.is_empty() { String::new() } else { format!(": {}", info.description) };
-        format!(" (was {} of {}, {}{description})", record.enqueued_sequence, info.source, info.reason)
+        let destination = record
+            .destination
+            .as_ref()
+            .map_or_else(String::new, |destination| format!(", for {destination}"));
+        let (was, of, why) = (record.enqueued_sequence, &info.source, &info.reason);
+        format!(" (was {was} of {of}{destination}, {why}{description})")
     })
 }
 
@@ -355,6 +380,8 @@ pub fn reply_text(reply: &Reply) -> String {
             Published::Accepted(first) if count == 1 => format!("accepted {first}"),
             Published::Accepted(first) => format!("accepted {first}-{}", first + u64::from(count) - 1),
             Published::Duplicate(of) => format!("duplicate {of}"),
+            Published::Underway if count == 1 => "underway".to_owned(),
+            Published::Underway => format!("underway {count} times"),
             Published::Refused(why) => refusal(why),
         }),
         Reply::Settled(runs) => runs_text(runs, |settled, count| {

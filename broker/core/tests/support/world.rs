@@ -3,7 +3,7 @@
 use super::rows::MemoryRows;
 use bytes::Bytes;
 use postrider_core::command::{Command, Loaded};
-use postrider_core::context::{Calendar, Context, Now, Rows};
+use postrider_core::context::{Calendar, Context, Now, Places, Rows};
 use postrider_core::effect::{Effect, Load};
 use postrider_core::fact::{self, Fact};
 use postrider_core::key::{Key, KeyRange, QueueId};
@@ -32,6 +32,18 @@ impl Calendar for Fake {
     }
 }
 
+/// Entities by a hash of their names, over so many shards.
+#[derive(Clone, Copy)]
+pub struct Homes(pub u16);
+
+impl Places for Homes {
+    fn shard_of(&self, name: &EntityName) -> u16 {
+        let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let hash = name.home().bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+        ((hash >> 32) % u64::from(self.0)) as u16
+    }
+}
+
 /// The world.
 pub struct World {
     /// The machines.
@@ -42,7 +54,7 @@ pub struct World {
     pub now: Now,
     window: Window,
     shadow: MemoryRows,
-    /// What the engine has read for each shard and not handed over yet.
+    /// What the engine has for each shard and not handed over yet: pages that it has read, parcels, receipts.
     read: Vec<Vec<Command>>,
     turns: u64,
 }
@@ -70,9 +82,7 @@ impl World {
 
     /// The shard where an entity lives.
     pub fn home(&self, name: &EntityName) -> u16 {
-        let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        let hash = name.home().bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
-        ((hash >> 32) % self.shards.len() as u64) as u16
+        Homes(self.shards.len() as u16).shard_of(name)
     }
 
     /// One turn of a shard: time, what was read for it, then the commands.
@@ -89,7 +99,8 @@ impl World {
     fn turn_of(&mut self, shard: u16, commands: impl Iterator<Item = Command>) -> Turn {
         self.turns += 1;
         let entropy = self.turns.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        let cx = Context { now: self.now, entropy, rows: &self.rows, calendar: &Fake };
+        let places = Homes(self.shards.len() as u16);
+        let cx = Context { now: self.now, entropy, rows: &self.rows, calendar: &Fake, places: &places };
         let machine = &mut self.shards[usize::from(shard)];
         machine.tick(&cx).unwrap();
         commands.for_each(|command| machine.decide(&cx, command).unwrap());
@@ -97,10 +108,17 @@ impl World {
         machine.check().unwrap();
         self.commit(shard, &turn.facts);
         for effect in &turn.effects {
-            if let Effect::Load(load) = effect {
-                let loaded = self.load(shard, load);
-                self.read[usize::from(shard)].push(Command::Loaded(loaded));
-            }
+            let (to, command) = match effect {
+                Effect::Load(load) => (shard, Command::Loaded(self.load(shard, load))),
+                Effect::Send { to, parcels } => {
+                    (*to, Command::Take { from: shard, parcels: parcels.clone() })
+                }
+                Effect::Receipt { to, taken } => {
+                    (*to, Command::Receipt { from: shard, taken: taken.clone() })
+                }
+                _ => continue,
+            };
+            self.read[usize::from(to)].push(command);
         }
         turn
     }
@@ -156,6 +174,11 @@ impl World {
     /// Whether something was read for the shard and not handed over yet.
     pub fn has_read(&self, shard: u16) -> bool {
         !self.read[usize::from(shard)].is_empty()
+    }
+
+    /// The first shard that something was read for and not handed over yet.
+    pub fn has_read_any(&self) -> Option<u16> {
+        (0..self.shards.len() as u16).find(|shard| self.has_read(*shard))
     }
 
     /// Steps down and leads again: what is not in the store is forgotten.

@@ -7,7 +7,7 @@ use crate::verbs::bulk::walk::Span;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
 use postrider_protocol::message::{DeadLetterInfo, Record};
-use postrider_protocol::name::{Address, Lane};
+use postrider_protocol::name::Address;
 use postrider_protocol::reply::{CauseInfo, Reply};
 use postrider_protocol::request::Cause;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ impl Shard {
 
 /// Refuses what is about dead letters where there are none.
 pub(crate) fn require_dead_letters(address: &Address, queue: QueueId) -> Result<(), Refusal> {
-    if queue.lane == Lane::DeadLetter {
+    if queue.lane.keeps_failed() {
         return Ok(());
     }
     let text = format!("is not a dead-letter queue; its own is {}/$dead-letter", address.entity);

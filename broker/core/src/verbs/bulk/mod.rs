@@ -6,7 +6,7 @@
 mod browse;
 mod causes;
 mod choose;
-mod walk;
+pub(super) mod walk;
 
 use crate::command::Portion;
 use crate::context::{Context, Damage};
@@ -18,11 +18,12 @@ use crate::shard::Shard;
 use crate::verbs::bulk::causes::require_dead_letters;
 use crate::verbs::bulk::choose::Chooser;
 use crate::verbs::bulk::walk::{Examined, Found, Span, Where};
+use crate::verbs::forward::laid_out;
 use crate::verbs::settle::moves::decode;
 use bytes::BytesMut;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Record;
-use postrider_protocol::name::Address;
+use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::reply::Reply;
 
 /// What the target of a redrive takes.
@@ -110,7 +111,8 @@ impl Shard {
         Ok((chosen, examined))
     }
 
-    fn remove(&mut self, cx: &Context<'_>, id: QueueId, found: &Found) -> Result<(), Damage> {
+    /// Removes a message that nobody holds.
+    pub(crate) fn remove(&mut self, cx: &Context<'_>, id: QueueId, found: &Found) -> Result<(), Damage> {
         match found.at {
             Where::Scheduled { due_ms } => self.unschedule(id, found.number, due_ms),
             Where::Stored { page, index, .. } => self.let_go(cx, id, page, index, Event::Drop)?,
@@ -150,6 +152,10 @@ impl Shard {
         };
         self.show_pending(id);
         let (chosen, examined) = self.choose(cx, id, portion, &chooser)?;
+        if id.lane == Lane::Transfer {
+            let done = self.send_again(cx, id, &chosen, dry_run)?;
+            return Ok(Ok(Reply::Worked { done, examined: examined.messages, next: examined.next }));
+        }
         let Some((settings, topic_ttl_ms)) = self.target_settings(id) else {
             return Ok(Err(Refusal::not_found(address.to_string())));
         };
@@ -202,6 +208,34 @@ impl Shard {
         }
     }
 
+    /// Sends transfer dead letters on their way again, to where they were to go; returns how many.
+    fn send_again(
+        &mut self,
+        cx: &Context<'_>,
+        id: QueueId,
+        chosen: &[Found],
+        dry_run: bool,
+    ) -> Result<u64, Damage> {
+        let mut done = 0;
+        for found in chosen {
+            let Where::Stored { page, index, .. } = found.at else { continue };
+            let mut record = found.record()?;
+            let to = record.destination.take().map(|to| EntityName::new(&to));
+            let Some(Ok(to)) = to else {
+                return Err(Damage::new(format!("{} of {id:?} has no destination", found.number)));
+            };
+            record.dead_letter = None;
+            record.redrive_count = record.redrive_count.saturating_add(1);
+            record.hops = 1;
+            done += 1;
+            if !dry_run {
+                self.post(cx, id, &to, vec![laid_out(&record)]);
+                self.let_go(cx, id, page, index, Event::Move)?;
+            }
+        }
+        Ok(done)
+    }
+
     fn move_back(
         &mut self,
         cx: &Context<'_>,
@@ -239,7 +273,8 @@ impl Room {
 }
 
 impl Found {
-    fn is_locked(&self) -> bool {
+    /// Whether a consumer holds it.
+    pub fn is_locked(&self) -> bool {
         matches!(self.at, Where::Stored { slot: Slot::Locked { .. }, .. })
     }
 }

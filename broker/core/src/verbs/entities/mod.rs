@@ -14,7 +14,9 @@ use crate::shard::Shard;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::limits;
 use postrider_protocol::name::{EntityName, Lane};
-use postrider_protocol::options::{EntityKind, Options};
+use postrider_protocol::options::{
+    EntityKind, FORWARD_DEAD_LETTERS_TO, FORWARD_TO, Options, REQUIRES_SESSION,
+};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::rule::Rule;
 use std::collections::BTreeSet;
@@ -46,6 +48,7 @@ impl Shard {
                 self.add_queue(Queue::new(queue, levels, self.window), queue, by_session);
                 self.touched.insert(queue);
             }
+            self.add_transfer_queue(id);
         }
         if kind == EntityKind::Subscription {
             let rules = if rules.is_empty() { vec![Rule::default_rule()] } else { rules };
@@ -68,6 +71,7 @@ impl Shard {
             return Err(Refusal::new(ErrorCode::AlreadyExists, text).about(&existing.row.name));
         }
         options.check(kind).map_err(|refusal| refusal.about(name.as_str()))?;
+        check_forwarding(name, options)?;
         match (kind, name.subscription()) {
             (EntityKind::Subscription, Some((topic, _))) => self.check_subscription(name, topic, rules),
             (EntityKind::Subscription, None) => {
@@ -127,9 +131,11 @@ impl Shard {
         options.check_update(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
         let mut all = entity.row.options.clone();
         all.update(options);
+        check_forwarding(name, &all)?;
         self.change_window(id, |shard| shard.set_options(id, all));
+        self.close_forwarding(id);
         // What was held back may be given out now.
-        self.hungry.extend([QueueId::main(id), QueueId::dead_letter(id)]);
+        self.hungry.extend(QueueId::all(id));
         self.stir_sessions(QueueId::main(id));
         self.watch_idle(id);
         Ok(Reply::Done)
@@ -160,8 +166,8 @@ impl Shard {
         let mut removed = None;
         self.change_window(id, |shard| removed = shard.catalog.remove(id));
         let Some(entity) = removed else { return };
-        for lane in [Lane::Main, Lane::DeadLetter] {
-            self.delete_queue(now, QueueId { entity: id, lane }, &entity.row.name);
+        for queue in QueueId::all(id) {
+            self.delete_queue(now, queue, &entity.row.name);
         }
         self.touched_topics.remove(&id);
         self.idle.forget(id);
@@ -186,6 +192,23 @@ impl Shard {
         for receiver in queue.receivers {
             self.close_with(receiver, Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
         }
+    }
+
+    /// Closes the receivers of queues that pass their messages on.
+    fn close_forwarding(&mut self, id: u64) {
+        for queue in QueueId::all(id) {
+            let Err(refusal) = self.check_not_forwarding(queue) else { continue };
+            let receivers = self.queues.get_mut(&queue).map(|queue| std::mem::take(&mut queue.receivers));
+            receivers.into_iter().flatten().for_each(|receiver| self.close_with(receiver, refusal.clone()));
+        }
+    }
+
+    /// Refuses to receive from a queue that passes its messages on.
+    pub(crate) fn check_not_forwarding(&self, id: QueueId) -> Result<(), Refusal> {
+        let Some(to) = self.forwards(id) else { return Ok(()) };
+        let name = self.catalog.get(id.entity).map_or("", |entity| &entity.row.name);
+        let text = format!("passes its messages on; receive from {to}");
+        Err(Refusal::invalid("address", text).about(name))
     }
 
     fn close_with(&mut self, key: ReceiverKey, refusal: Refusal) {
@@ -244,6 +267,26 @@ impl Shard {
         }
         Ok((id, entity))
     }
+}
+
+/// Refuses destinations that cannot be one.
+fn check_forwarding(name: &EntityName, options: &Options) -> Result<(), Refusal> {
+    for (option, field) in [(FORWARD_TO, "forward_to"), (FORWARD_DEAD_LETTERS_TO, "forward_dead_letters_to")]
+    {
+        let Some(to) = options.text(option) else { continue };
+        let wrong = |text: &str| Err(Refusal::invalid(field, format!("{to} {text}")).about(name.as_str()));
+        match EntityName::new(to) {
+            Err(refusal) => return wrong(&refusal.message),
+            Ok(to) if to.subscription().is_some() => return wrong("is a subscription; name its topic"),
+            Ok(to) if to.key() == name.key() => return wrong("is the entity itself"),
+            Ok(_) => {}
+        }
+    }
+    if options.text(FORWARD_TO).is_some() && options.flag(REQUIRES_SESSION, false) {
+        let text = "does not go with requires_session: the order in a session would be lost";
+        return Err(Refusal::invalid("forward_to", text).about(name.as_str()));
+    }
+    Ok(())
 }
 
 fn no_rule(subscription: &EntityName, rule: &str) -> Refusal {

@@ -11,6 +11,7 @@ use crate::fact::Fact;
 use crate::key::{Alarm, QueueId};
 use crate::page::NEVER_MS;
 use crate::shard::Shard;
+use crate::verbs::publish::Coming;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES, SCHEDULES_PER_ENTITY};
 use postrider_protocol::message::Incoming;
@@ -98,7 +99,7 @@ impl Shard {
         let incoming = Incoming::parse(schedule.message.clone()).map_err(|refusal| {
             Damage::new(format!("the message of schedule {}: {refusal}", schedule.name))
         })?;
-        self.route(cx, entity, &incoming)?;
+        self.route(cx, entity, Coming::sent(&incoming))?;
         Ok(())
     }
 

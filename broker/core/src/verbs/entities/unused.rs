@@ -1,11 +1,12 @@
 //! Deleting entities that nobody has used for long enough. When they were used is in [`crate::idle`].
 
-use crate::command::Change;
+use crate::command::{Change, Operation};
 use crate::context::Context;
 use crate::key::QueueId;
 use crate::queue::Queue;
 use crate::shard::Shard;
 use postrider_protocol::name::EntityName;
+use postrider_protocol::request::SettleItem;
 use std::collections::BTreeSet;
 
 impl Shard {
@@ -32,14 +33,26 @@ impl Shard {
             | Change::PutRule { subscription: name, .. }
             | Change::DeleteRule { subscription: name, .. } => self.use_name(name),
             Change::Purge { address, .. } | Change::Redrive { address, .. } => self.use_name(&address.entity),
-            Change::Settle(items) => {
-                let leases = items.iter().filter_map(|item| self.leases.get(&item.token.lease));
-                for entity in leases.map(|lease| lease.queue.entity).collect::<BTreeSet<_>>() {
-                    self.use_entity(entity);
+            Change::Settle(items) => self.use_locked(items),
+            Change::Transact(operations) => {
+                for operation in operations {
+                    match operation {
+                        Operation::Send { entity: name, .. } => self.use_name(name),
+                        Operation::Remove { address, .. } => self.use_name(&address.entity),
+                        Operation::Settle(item) => self.use_locked(std::slice::from_ref(item)),
+                    }
                 }
             }
             // They come from an open receiver.
             Change::ReceiveDeferred { .. } | Change::SetSessionState { .. } => {}
+        }
+    }
+
+    /// Notes that the entities are used whose messages are settled.
+    fn use_locked(&mut self, items: &[SettleItem]) {
+        let leases = items.iter().filter_map(|item| self.leases.get(&item.token.lease));
+        for entity in leases.map(|lease| lease.queue.entity).collect::<BTreeSet<_>>() {
+            self.use_entity(entity);
         }
     }
 
@@ -76,9 +89,7 @@ impl Shard {
         let Some(found) = self.catalog.get(entity) else { return false };
         let waits = |queue: &Queue| !queue.receivers.is_empty() || queue.row().scheduled > 0;
         let has_receivers = |entity: u64| {
-            [QueueId::main(entity), QueueId::dead_letter(entity)]
-                .into_iter()
-                .any(|queue| self.queues.get(&queue).is_some_and(waits))
+            QueueId::all(entity).into_iter().any(|queue| self.queues.get(&queue).is_some_and(waits))
         };
         found.topic.scheduled > 0
             || !found.schedules.is_empty()

@@ -4,16 +4,60 @@ mod duplicates;
 mod room;
 mod scheduled;
 
-use crate::context::{Context, Damage};
+use crate::context::{Context, Damage, Now};
 use crate::key::QueueId;
-use crate::page::NEVER_MS;
+use crate::page::{Mark, NEVER_MS};
+use crate::queue::Queue;
+use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::verbs::publish::room::Needs;
 use postrider_protocol::error::Refusal;
-use postrider_protocol::message::{Incoming, Message};
+use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::name::EntityName;
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::{Published, Reply, Runs};
+
+/// A message on its way into a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Coming<'a> {
+    pub incoming: &'a Incoming,
+    /// What it brings with it from another entity.
+    pub moved: Option<&'a Record>,
+}
+
+impl<'a> Coming<'a> {
+    /// A message that its sender sent.
+    pub fn sent(incoming: &'a Incoming) -> Self {
+        Coming { incoming, moved: None }
+    }
+
+    /// What is kept of it where it is not let in.
+    pub fn record(self, now: Now) -> Record {
+        let message = self.incoming.bytes.clone();
+        self.moved.map_or_else(
+            || Record { enqueued_time_ms: now.wall_ms, message, ..Record::default() },
+            Record::clone,
+        )
+    }
+
+    /// What deciding looks at; the message lives no longer than where it was.
+    fn mark(self, now: Now, settings: &Settings, topic_ttl_ms: u64) -> Mark {
+        let mark = settings.mark(now, &self.incoming.message, topic_ttl_ms);
+        let expires_ms = self.moved.and_then(|moved| moved.expires_at_ms).unwrap_or(NEVER_MS);
+        Mark { expires_ms: mark.expires_ms.min(expires_ms), ..mark }
+    }
+
+    /// Appends the message to a queue; returns its number.
+    fn append(self, now: Now, queue: &mut Queue, rank: usize, mark: Mark) -> u64 {
+        let Some(moved) = self.moved else {
+            return queue.append(now, rank, mark, &self.incoming.bytes);
+        };
+        let first = if moved.enqueued_sequence == 0 { queue.next() } else { moved.enqueued_sequence };
+        let expires_at_ms = Some(mark.expires_ms).filter(|expires_ms| *expires_ms != NEVER_MS);
+        let record = Record { enqueued_sequence: first, expires_at_ms, ..moved.clone() };
+        queue.append_record(now, rank, mark, &record, 0)
+    }
+}
 
 impl Shard {
     pub(crate) fn publish(
@@ -45,15 +89,15 @@ impl Shard {
         for message in checked {
             let published = match message {
                 Err(refusal) => Published::Refused(refusal),
-                Ok(incoming) => self.publish_one(cx, entity, &incoming)?,
+                Ok(incoming) => self.publish_one(cx, entity, Coming::sent(&incoming))?,
             };
-            push_run(&mut results, published);
+            push_published(&mut results, published);
         }
         Ok(Ok(Reply::Published(results)))
     }
 
     /// The queue or topic of a name.
-    fn target(&self, name: &EntityName) -> Result<u64, Refusal> {
+    pub(crate) fn target(&self, name: &EntityName) -> Result<u64, Refusal> {
         let (entity, found) = self.catalog.require(name)?;
         if found.row.kind == EntityKind::Subscription {
             return Err(
@@ -94,12 +138,13 @@ impl Shard {
     }
 
     /// Takes in a message that was checked.
-    fn publish_one(
+    pub(crate) fn publish_one(
         &mut self,
         cx: &Context<'_>,
         entity: u64,
-        incoming: &Incoming,
+        coming: Coming<'_>,
     ) -> Result<Published, Damage> {
+        let incoming = coming.incoming;
         let id = self.id_of(entity, &incoming.message);
         if let Some(id) = &id
             && let Some(first) = self.number_of(cx, entity, id)?
@@ -114,7 +159,7 @@ impl Shard {
             if let Err(refusal) = self.check_publish(cx, entity, incoming) {
                 return Ok(Published::Refused(refusal));
             }
-            self.route(cx, entity, incoming)?
+            self.route(cx, entity, coming)?
         };
         if let Some(id) = id {
             self.remember_id(cx.now, entity, id, number);
@@ -123,15 +168,10 @@ impl Shard {
     }
 
     /// Puts a message where it belongs: into the queue, or into every subscription that wants it. Returns its number.
-    pub(crate) fn route(
-        &mut self,
-        cx: &Context<'_>,
-        entity: u64,
-        incoming: &Incoming,
-    ) -> Result<u64, Damage> {
+    pub(crate) fn route(&mut self, cx: &Context<'_>, entity: u64, coming: Coming<'_>) -> Result<u64, Damage> {
         match self.catalog.get(entity).map(|found| found.row.kind) {
-            Some(EntityKind::Topic) => self.fan_out(cx, entity, incoming),
-            _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming),
+            Some(EntityKind::Topic) => self.fan_out(cx, entity, coming),
+            _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, coming),
         }
     }
 
@@ -141,35 +181,36 @@ impl Shard {
         cx: &Context<'_>,
         id: QueueId,
         topic_ttl_ms: u64,
-        incoming: &Incoming,
+        coming: Coming<'_>,
     ) -> Result<u64, Damage> {
+        let incoming = coming.incoming;
         if self.sessions.contains_key(&id) && incoming.message.session_id.is_none() {
-            return Ok(self.refuse_without_session(cx, id, incoming));
+            return Ok(self.refuse_without_session(cx, id, coming));
         }
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
-        let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
+        let mark = coming.mark(cx.now, settings, topic_ttl_ms);
         let rank = settings.rank(incoming.message.priority);
         if settings.is_limited() {
             let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) };
             if let Err(full) = self.check_room(id, needs) {
-                return Ok(self.shut_out(cx, id, incoming, &full.message));
+                return Ok(self.shut_out(cx, id, coming, &full.message));
             }
             self.make_room(cx, id, needs)?;
         }
         self.touched.insert(id);
         self.hungry.insert(id);
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
-        let sequence = queue.append(cx.now, rank, mark, &incoming.bytes);
+        let sequence = coming.append(cx.now, queue, rank, mark);
         self.book_session(cx.now, id, incoming.message.session_id.as_deref(), sequence);
         Ok(sequence)
     }
 
     /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
-    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> Result<u64, Damage> {
-        let wanted = self.subscriptions_for(topic, &incoming.message);
+    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, coming: Coming<'_>) -> Result<u64, Damage> {
+        let wanted = self.subscriptions_for(topic, &coming.incoming.message);
         let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
         for subscription in &wanted {
-            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming)?;
+            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, coming)?;
         }
         let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
         let sequence = entity.topic.next;
@@ -192,7 +233,7 @@ impl Shard {
 }
 
 /// Adds an item's outcome to the runs, making the last run longer where it can.
-fn push_run(runs: &mut Runs<Published>, published: Published) {
+pub(crate) fn push_published(runs: &mut Runs<Published>, published: Published) {
     match runs.last_mut() {
         Some((items, first)) if first.at(*items) == published => *items += 1,
         _ => runs.push((1, published)),

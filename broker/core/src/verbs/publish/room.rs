@@ -5,9 +5,10 @@ use crate::key::{Key, KeyRange, QueueId};
 use crate::page::NEVER_MS;
 use crate::queue::{Event, Queue, Slot};
 use crate::shard::Shard;
+use crate::verbs::publish::Coming;
 use crate::verbs::settle::moves::{At, Cause};
 use postrider_protocol::error::{ErrorCode, Refusal};
-use postrider_protocol::message::{Incoming, Record};
+use postrider_protocol::message::Incoming;
 use postrider_protocol::options::EntityKind;
 use std::collections::BTreeSet;
 
@@ -32,11 +33,11 @@ impl Shard {
     }
 
     /// Refuses a batch that is to be taken in as a whole, where the queue has no room for all of it.
-    pub(crate) fn check_publish_all(
+    pub(crate) fn check_publish_all<'a>(
         &self,
         cx: &Context<'_>,
         entity: u64,
-        batch: &[Incoming],
+        batch: impl IntoIterator<Item = &'a Incoming>,
     ) -> Result<Result<(), Refusal>, Damage> {
         let drops = self.catalog.get(entity).is_some_and(|entity| entity.settings.drop_oldest);
         let (mut all, mut ids) = (Needs::default(), BTreeSet::new());
@@ -116,11 +117,10 @@ impl Shard {
     }
 
     /// A message finds no place in a full queue: it goes to the dead letters, under whose number.
-    pub(crate) fn shut_out(&mut self, cx: &Context<'_>, id: QueueId, incoming: &Incoming, why: &str) -> u64 {
-        let record =
-            Record { enqueued_time_ms: cx.now.wall_ms, message: incoming.bytes.clone(), ..Record::default() };
+    pub(crate) fn shut_out(&mut self, cx: &Context<'_>, id: QueueId, coming: Coming<'_>, why: &str) -> u64 {
         self.count_dropped(id);
-        self.append_dead_letter(cx, id.entity, record, 0, Cause { reason: "QueueFull", description: why })
+        let cause = Cause { reason: "QueueFull", description: why };
+        self.append_failed(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), 0, cause)
     }
 
     /// Moves the oldest message that nobody holds to the dead letters.

@@ -8,6 +8,7 @@ use crate::context::{Context, Damage, Rows};
 use crate::fact::{Fact, QueueRow, ScheduledRow};
 use crate::key::{Alarm, Key, KeyRange, QueueId};
 use crate::shard::Shard;
+use crate::verbs::publish::Coming;
 use crate::verbs::recover::read_row;
 use crate::verbs::settle::push_run;
 use bytes::Bytes;
@@ -73,7 +74,7 @@ impl Shard {
         let bytes = row.message.len() * copies;
         let incoming = Incoming::parse(row.message)
             .map_err(|refusal| Damage::new(format!("scheduled message {number} of {queue:?}: {refusal}")))?;
-        self.route(cx, queue.entity, &incoming)?;
+        self.route(cx, queue.entity, Coming::sent(&incoming))?;
         Ok(bytes)
     }
 

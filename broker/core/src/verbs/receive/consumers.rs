@@ -4,7 +4,6 @@ use crate::key::QueueId;
 use crate::receiver::Receiver;
 use crate::shard::Shard;
 use postrider_protocol::limits;
-use postrider_protocol::name::Lane;
 use postrider_protocol::reply::{ConsumerInfo, ConsumersInfo};
 
 impl Shard {
@@ -15,7 +14,7 @@ impl Shard {
         let share = self.shares.get(&id);
         let receivers = queue.receivers.iter().filter_map(|key| self.receivers.get(key));
         ConsumersInfo {
-            capacity_units: if units == u64::MAX || id.lane == Lane::DeadLetter { 0 } else { units },
+            capacity_units: if units == u64::MAX || id.lane.keeps_failed() { 0 } else { units },
             in_use: queue.units(),
             waiting: queue.waiting_units(),
             refilled: share.map_or(0, |share| share.refilled),

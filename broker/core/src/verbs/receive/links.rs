@@ -59,6 +59,7 @@ impl Shard {
             ));
         }
         let queue = self.queue_at(&open.address)?;
+        self.check_not_forwarding(queue)?;
         match (&open.session, self.sessions.contains_key(&queue)) {
             (SessionWish::None, true) => {
                 let text = "is missing; the queue requires sessions: name one or ask for the next";

@@ -8,10 +8,10 @@ use crate::key::{Key, KeyRange, QueueId};
 use crate::queue::{Queue, Slot};
 use crate::session::SessionRow;
 use crate::shard::Shard;
+use crate::verbs::publish::Coming;
 use crate::verbs::settle::moves::{At, Cause, decode};
 use bytes::Buf;
 use postrider_protocol::error::{ErrorCode, Refusal};
-use postrider_protocol::message::{Incoming, Record};
 
 impl Shard {
     /// Books a message that was just appended, where the queue has sessions.
@@ -36,13 +36,11 @@ impl Shard {
         &mut self,
         cx: &Context<'_>,
         id: QueueId,
-        incoming: &Incoming,
+        coming: Coming<'_>,
     ) -> u64 {
-        let record =
-            Record { enqueued_time_ms: cx.now.wall_ms, message: incoming.bytes.clone(), ..Record::default() };
         let cause =
             Cause { reason: "SessionIdMissing", description: "the subscription requires a session_id" };
-        self.append_dead_letter(cx, id.entity, record, 0, cause)
+        self.append_failed(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), 0, cause)
     }
 
     /// Books what left a lock or is gone since this was done last.

@@ -10,6 +10,7 @@ use crate::queue::{Event, Slot};
 use crate::shard::Shard;
 use crate::verbs::settle::locks::Locked;
 use crate::verbs::settle::moves::{At, Cause};
+use bytes::Bytes;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::{LOCK_DURATION_MS, REASON_BYTES};
 use postrider_protocol::name::Lane;
@@ -18,6 +19,13 @@ use postrider_protocol::request::{SettleItem, Settlement};
 use postrider_protocol::retry::{REASON_PROPERTY, Retry};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::Value;
+
+/// A locked message that can be settled.
+pub(crate) struct Checked {
+    pub locked: Locked,
+    /// What its properties are changed to, laid out.
+    changes: Option<Bytes>,
+}
 
 impl Shard {
     pub(crate) fn settle(
@@ -46,13 +54,52 @@ impl Shard {
         offset: u16,
         what: &Settlement,
     ) -> Result<Settled, Damage> {
+        match self.check_settle(cx, token, offset, what)? {
+            Ok(checked) => self.carry_out(cx, checked, what),
+            Err(refusal) => Ok(Settled::Refused(refusal)),
+        }
+    }
+
+    /// Finds what is to be settled; refuses what cannot be, and changes nothing.
+    pub(crate) fn check_settle(
+        &mut self,
+        cx: &Context<'_>,
+        token: LockToken,
+        offset: u16,
+        what: &Settlement,
+    ) -> Result<Result<Checked, Refusal>, Damage> {
         let Some(locked) = self.find_lock(token, offset) else {
-            return Ok(Settled::Refused(self.lock_lost(token, offset)));
+            return Ok(Err(self.lock_lost(token, offset)));
         };
-        if let Some(changes) = changes_of(what)
-            && let Err(refusal) = self.change_properties(cx, locked.at(), changes)?
+        let text = match what {
+            Settlement::DeadLetter { .. } if locked.queue.lane.keeps_failed() => {
+                "is dead-letter, but the message is a dead letter already; complete or abandon it"
+            }
+            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
+                "is renew, but the message's lock lasts as long as its session's; renew the session"
+            }
+            _ => {
+                let changes =
+                    changes_of(what).map(|changes| self.changed_properties(cx, locked.at(), changes));
+                let changes = changes.transpose()?.transpose();
+                return Ok(changes.map(|changes| Checked { locked, changes }));
+            }
+        };
+        Ok(Err(Refusal::invalid("settlement", text)))
+    }
+
+    /// Settles what was checked.
+    pub(crate) fn carry_out(
+        &mut self,
+        cx: &Context<'_>,
+        Checked { locked, changes }: Checked,
+        what: &Settlement,
+    ) -> Result<Settled, Damage> {
+        if let Some(changes) = changes
+            && let Some(queue) = self.queues.get_mut(&locked.queue)
         {
-            return Ok(Settled::Refused(refusal));
+            queue.set_changes(locked.page, locked.index, changes);
+            self.touched.insert(locked.queue);
         }
         match what {
             Settlement::Complete => self.end_lock(cx, locked, Event::Complete, End::Completed),
@@ -61,17 +108,8 @@ impl Shard {
                 self.fail(cx, locked, End::Abandoned, reason_of(properties), *delay_ms)?;
             }
             Settlement::Defer { .. } => self.defer(cx, locked)?,
-            Settlement::DeadLetter { .. } if locked.queue.lane == Lane::DeadLetter => {
-                let text = "is dead-letter, but the message is a dead letter already; complete or abandon it";
-                return Ok(Settled::Refused(Refusal::invalid("settlement", text)));
-            }
             Settlement::DeadLetter { reason, description, .. } => {
                 self.dead_letter_locked(cx, locked, self.failed(locked), reason, description)?;
-            }
-            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
-                let text =
-                    "is renew, but the message's lock lasts as long as its session's; renew the session";
-                return Ok(Settled::Refused(Refusal::invalid("settlement", text)));
             }
             Settlement::Renew { duration_ms } => {
                 return Ok(Settled::Renewed(self.renew(cx, locked, *duration_ms)));
@@ -211,7 +249,7 @@ fn reason_of(properties: &[(String, Value)]) -> Option<&str> {
 }
 
 /// Refuses a settlement whose fields are out of bounds.
-fn check_settlement(settlement: &Settlement) -> Result<(), Refusal> {
+pub(crate) fn check_settlement(settlement: &Settlement) -> Result<(), Refusal> {
     match settlement {
         Settlement::DeadLetter { reason, description, .. } => {
             check_text("reason", reason).and_then(|()| check_text("description", description))

@@ -8,7 +8,6 @@ use crate::shard::Shard;
 use bytes::{Bytes, BytesMut};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
-use postrider_protocol::name::Lane;
 use postrider_protocol::value::{self, Value};
 use postrider_protocol::wire::{Malformed, Reader};
 
@@ -50,31 +49,29 @@ impl Shard {
         cause: Cause<'_>,
     ) -> Result<(), Damage> {
         let record = self.read_record(cx, at)?;
-        self.append_dead_letter(cx, at.queue.entity, record, failed, cause);
+        self.append_failed(cx, QueueId::dead_letter(at.queue.entity), record, failed, cause);
         Ok(())
     }
 
-    /// Appends a record to the dead letters of an entity, with its `failed` deliveries; returns its number there.
-    pub(crate) fn append_dead_letter(
+    /// Appends a record to a queue that keeps what has failed, with its `failed` deliveries; returns its number there.
+    pub(crate) fn append_failed(
         &mut self,
         cx: &Context<'_>,
-        entity: u64,
+        target: QueueId,
         mut record: Record,
         failed: u32,
         cause: Cause<'_>,
     ) -> u64 {
-        let source = self.catalog.get(entity).map(|entity| entity.row.name.clone());
+        let source = self.catalog.get(target.entity).map(|entity| entity.row.name.clone());
         record.dead_letter = Some(DeadLetterInfo {
             source: source.unwrap_or_default(),
             reason: cause.reason.to_owned(),
             description: cause.description.to_owned(),
             time_ms: cx.now.wall_ms,
         });
-        // Dead letters do not expire.
+        // What has failed does not expire.
         record.expires_at_ms = None;
-        let target = QueueId::dead_letter(entity);
-        let queue =
-            self.queues.get_mut(&target).expect("an entity with queues has its dead letters from birth");
+        let queue = self.queues.get_mut(&target).expect("an entity with queues has all of them from birth");
         let number = queue.append_record(cx.now, 0, Mark::default(), &record, failed);
         self.touched.insert(target);
         self.hungry.insert(target);
@@ -89,7 +86,7 @@ impl Shard {
             queue.row_mut().expired += 1;
         }
         self.touched.insert(at.queue);
-        if !keeps || at.queue.lane == Lane::DeadLetter {
+        if !keeps || at.queue.lane.keeps_failed() {
             return Ok(false);
         }
         let cause = Cause { reason: "TTLExpired", description: "the message's time to live ran out" };
@@ -97,30 +94,36 @@ impl Shard {
         Ok(true)
     }
 
-    /// Changes properties of a message in the window; refuses what breaks a message's limits.
-    pub(crate) fn change_properties(
+    /// What consumers have changed of a message in the window, once they change more; refuses what breaks a message's
+    /// limits.
+    pub(crate) fn changed_properties(
         &mut self,
         cx: &Context<'_>,
         at: At,
         changes: &[(String, Value)],
-    ) -> Result<Result<(), Refusal>, Damage> {
+    ) -> Result<Result<Bytes, Refusal>, Damage> {
         let mut message = decode(self.read_record(cx, at)?.message)?;
         merge(&mut message.properties, changes);
         if let Err(refusal) = message.check() {
             return Ok(Err(refusal));
         }
-        let Some(queue) = self.queues.get_mut(&at.queue) else { return Ok(Ok(())) };
-        let mut all = queue.changes(at.page, at.index).map(read_changes).transpose()?.unwrap_or_default();
+        let earlier = self.queues.get(&at.queue).and_then(|queue| queue.changes(at.page, at.index));
+        let mut all = earlier.map(read_changes).transpose()?.unwrap_or_default();
         merge(&mut all, changes);
         let mut out = BytesMut::new();
         value::put_properties(&mut out, &all);
-        queue.set_changes(at.page, at.index, out.freeze());
-        self.touched.insert(at.queue);
-        Ok(Ok(()))
+        Ok(Ok(out.freeze()))
     }
 
     /// The record of a message in the window, as it is now: with what consumers have changed.
     pub(crate) fn read_record(&mut self, cx: &Context<'_>, at: At) -> Result<Record, Damage> {
+        let record = self.stored_record(cx, at)?;
+        let changes = self.queues.get(&at.queue).and_then(|queue| queue.changes(at.page, at.index));
+        changed_record(record, changes)
+    }
+
+    /// The record of a message as it was put.
+    pub(crate) fn stored_record(&mut self, cx: &Context<'_>, at: At) -> Result<Bytes, Damage> {
         let At { queue, page, index } = at;
         let shard = self.id;
         let missing = || {
@@ -130,10 +133,7 @@ impl Shard {
             let bytes = self.rows(cx).get(&Key::Page(shard, queue, page))?.ok_or_else(missing)?;
             self.read = Some(((queue, page), Page::open(bytes)?));
         }
-        let record =
-            self.read.as_ref().and_then(|(_, page)| page.record(index as usize)).ok_or_else(missing)?;
-        let changes = self.queues.get(&queue).and_then(|queue| queue.changes(page, index));
-        changed_record(record, changes)
+        self.read.as_ref().and_then(|(_, page)| page.record(index as usize)).ok_or_else(missing)
     }
 }
 

@@ -52,6 +52,10 @@ impl Shard {
     /// Gives out what the queue has ready, to those who hold least of it.
     pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
         let gives = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_receive);
+        let to = self.forwards(id).filter(|_| gives);
+        if let Some(to) = &to {
+            self.forward(cx, id, to)?;
+        }
         if self.queues.get(&id).is_some_and(Queue::is_by_session) {
             return self.deliver_sessions(cx, id, gives);
         }
@@ -68,7 +72,7 @@ impl Shard {
             }
         }
         self.answer_drains(id, gives);
-        let wanted = gives && self.open_receivers(id).next().is_some();
+        let wanted = gives && (to.is_some() || self.open_receivers(id).next().is_some());
         if let Some(queue) = self.queues.get_mut(&id) {
             self.turn.effects.extend(queue.wants_load(wanted).into_iter().map(Effect::Load));
         }
