@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::receiver::{Receiver, ReceiverBuilder};
 use crate::sender::Sender;
 use crate::session::SessionReceiverBuilder;
+use crate::transaction::Transaction;
 use crate::url;
 use postrider_protocol::limits;
 use std::fmt;
@@ -87,6 +88,11 @@ impl Client {
     /// ```
     pub fn session_receiver(&self, address: &str) -> SessionReceiverBuilder {
         SessionReceiverBuilder::new(self.receiver_builder(address))
+    }
+
+    /// Begins a transaction: what it sends and settles happens all or not at all.
+    pub fn transaction<'a>(&self) -> Transaction<'a> {
+        Transaction::new(self.connection.clone())
     }
 
     /// Creates, changes, lists and deletes entities.

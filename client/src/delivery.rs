@@ -319,7 +319,8 @@ impl Delivery {
         self.connection.call_within(what, settling).await
     }
 
-    fn check_locked(&self, what: &str) -> Result<(), Error> {
+    /// Refuses to settle what has no lock.
+    pub(crate) fn check_locked(&self, what: &str) -> Result<(), Error> {
         match self.is_deleted() {
             false => Ok(()),
             true => Err(Error::InvalidArgument(format!(

@@ -40,6 +40,7 @@ mod scheduled;
 mod sender;
 mod session;
 mod subscribe;
+mod transaction;
 mod url;
 
 pub use admin::{
@@ -55,6 +56,7 @@ pub use receiver::{Receiver, ReceiverBuilder};
 pub use sender::{Confirm, Sender};
 pub use session::{SessionOptions, SessionReceiver, SessionReceiverBuilder};
 pub use subscribe::{HandlerError, SubscribeOptions, Subscription};
+pub use transaction::Transaction;
 
 pub use bytes::Bytes;
 pub use postrider_protocol::entity::{Counters, EntityInfo};

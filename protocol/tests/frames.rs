@@ -101,6 +101,8 @@ fn the_largest_message_travels() {
         dead_letter,
         expires_at_ms: Some(1),
         redrive_count: 1,
+        hops: 1,
+        destination: Some(text(limits::NAME_CHARS)),
         message: message.clone(),
     };
     let delivered = Delivered { sequence: 1, attempts: 0, record: examples::record_bytes(&record) };

@@ -59,6 +59,11 @@ impl Outcomes {
         Ok(None)
     }
 
+    /// Whether an answer is recorded.
+    pub fn has(&self, client: u128, sequence: u64) -> bool {
+        self.clients.get(&client).is_some_and(|known| known.answers.contains_key(&sequence))
+    }
+
     /// Records an answer.
     pub fn record(&mut self, client: u128, sequence: u64, reply: &Reply) {
         let known = self.clients.entry(client).or_default();

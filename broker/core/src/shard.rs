@@ -199,7 +199,7 @@ impl Shard {
         let alarm = self.next_alarm.map(until);
         let refill = self.refills.first().map(|(moment, _)| *moment);
         let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
-        let parcels = self.has_parcels_to_send().then_some(now.mono_ms);
+        let parcels = self.has_to_send().then_some(now.mono_ms);
         let idle = self.idle.next_deadline_ms();
         let others = [alarm, refill, session, parcels, idle, self.outcomes.next_deadline_ms()];
         lock.into_iter().chain(others.into_iter().flatten()).min()
@@ -345,6 +345,21 @@ impl Shard {
                 unmatched: entity.topic.unmatched,
             },
         }
+    }
+
+    /// The names of all entities.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.catalog.by_name("").map(|(_, entity)| entity.row.name.as_str())
+    }
+
+    /// Whether there is an entity of this name.
+    pub fn knows(&self, name: &EntityName) -> bool {
+        self.catalog.find(name).is_some()
+    }
+
+    /// Whether the answer to a client's request is recorded.
+    pub fn has_answered(&self, client: u128, stamp: Stamp) -> bool {
+        self.outcomes.has(client, stamp.sequence)
     }
 
     /// What the shard holds in all.

@@ -1,6 +1,7 @@
 //! The way into the engine: a bounded mailbox behind a budget of bytes.
 
 use super::outbox::Outbox;
+use super::placement::Placement;
 use postrider_core::command::{Command, Question, Ticket};
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::request::Listing;
@@ -52,7 +53,7 @@ pub struct Engine {
     jobs: mpsc::Sender<Job>,
     /// Bytes of commands in the mailbox: taken before a command enters, given back when its turn has decided.
     bytes: Arc<AtomicUsize>,
-    shards: u16,
+    placement: Arc<Placement>,
 }
 
 /// The engine's end.
@@ -62,16 +63,16 @@ pub struct Mailbox {
 }
 
 /// A mailbox and the handle to it.
-pub fn new(shards: u16) -> (Engine, Mailbox) {
+pub fn new(placement: Arc<Placement>) -> (Engine, Mailbox) {
     let (sender, receiver) = mpsc::channel(JOBS);
     let bytes = Arc::new(AtomicUsize::new(0));
-    (Engine { jobs: sender, bytes: bytes.clone(), shards }, Mailbox { jobs: receiver, bytes })
+    (Engine { jobs: sender, bytes: bytes.clone(), placement }, Mailbox { jobs: receiver, bytes })
 }
 
 impl Engine {
-    /// How many shards there are.
-    pub fn shards(&self) -> u16 {
-        self.shards
+    /// Where entities are.
+    pub fn placement(&self) -> Arc<Placement> {
+        self.placement.clone()
     }
 
     /// Hands over a command, unless the house is full.

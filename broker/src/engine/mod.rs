@@ -13,7 +13,7 @@ mod turn;
 pub use clock::{Clock, SystemClock};
 pub use mailbox::{Busy, Engine, Job, Query};
 pub use outbox::{Outbox, Outgoing, OutgoingDelivery, Records};
-pub use placement::home_shard;
+pub use placement::Placement;
 
 use crate::store::{ShardLog, StoreError};
 use postrider_core::context::Rows;
@@ -61,9 +61,8 @@ impl Drop for AbortOnPanic {
 
 /// Loads all shards and starts the engine's thread. The thread ends after [`Job::Stop`], or when the store fails.
 pub fn start(parts: Parts) -> Result<(Engine, JoinHandle<()>), StoreError> {
-    let shards = parts.shards;
-    let (engine, mailbox) = mailbox::new(shards);
     let turns = turn::Turns::load(parts)?;
+    let (engine, mailbox) = mailbox::new(turns.placement.clone());
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || {

@@ -1,32 +1,32 @@
 //! Answers to questions, from the state after a turn, which is durable by then.
 
 use super::mailbox::Query;
-use super::placement::home_shard;
+use super::placement::Placement;
 use bytes::BytesMut;
-use postrider_core::context::{Damage, Rows};
+use postrider_core::context::{Damage, Places, Rows};
 use postrider_core::shard::Shard;
 use postrider_protocol::entity::EntityInfo;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
+use postrider_protocol::name::EntityName;
 use postrider_protocol::reply::{Reply, StatusInfo};
 use postrider_protocol::request::Listing;
 
 /// Answers everything but `Status`, whose numbers are the engine's.
 pub fn answer(
     shards: &[Shard],
+    placement: &Placement,
     rows: &dyn Rows,
     query: &Query,
     status: impl FnOnce() -> StatusInfo,
 ) -> Result<Reply, Damage> {
-    let count = shards.len() as u16;
+    let home = |name: &EntityName| &shards[usize::from(placement.shard_of(name))];
     Ok(match query {
         Query::Get(name) => {
-            let info = shards[usize::from(home_shard(name, count))].info(name);
+            let info = home(name).info(name);
             info.map_or_else(Reply::Refused, |info| Reply::Entity(Box::new(info)))
         }
         Query::List(listing) => list(shards, listing),
-        Query::Queue(address, question) => {
-            shards[usize::from(home_shard(&address.entity, count))].answer(rows, address, question)?
-        }
+        Query::Queue(address, question) => home(&address.entity).answer(rows, address, question)?,
         Query::Status => Reply::Status(status()),
     })
 }

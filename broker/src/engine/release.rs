@@ -32,6 +32,12 @@ impl Turns {
             }
             Effect::Closed(key, refusal) => turn.send(key.connection, Outgoing::Closed(key.handle, refusal)),
             Effect::Load(load) => turn.loads.push((shard, load)),
+            Effect::Send { to, parcels } => {
+                turn.between.push((to, Command::Take { from: shard, parcels }));
+            }
+            Effect::Receipt { to, taken } => {
+                turn.between.push((to, Command::Receipt { from: shard, taken }));
+            }
         }
         Ok(())
     }
@@ -64,7 +70,8 @@ impl Turns {
     /// Lets out what the turn came to, now that it is durable.
     pub(super) fn release(&mut self, turn: &mut Current) -> Result<(), StoreError> {
         for (ticket, query) in std::mem::take(&mut turn.queries) {
-            let reply = queries::answer(&self.shards, &*self.rows, &query, || self.status(turn))?;
+            let reply =
+                queries::answer(&self.shards, &self.placement, &*self.rows, &query, || self.status(turn))?;
             turn.send(ticket.connection, Outgoing::Reply(ticket.request, reply));
         }
         for (connection, outgoing) in turn.outgoing.drain() {
@@ -76,6 +83,7 @@ impl Turns {
             let loaded = self.load_cold(shard, &load)?;
             self.own.push((shard, Command::Loaded(loaded)));
         }
+        self.own.append(&mut turn.between);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::bodies::Bodies;
 use super::calendar::Cron;
 use super::mailbox::{Job, Mailbox, Query};
 use super::outbox::{Outbox, Outgoing};
+use super::placement::Placement;
 use super::{Clock, Identity, OnFailure, Parts};
 use crate::store::{ShardLog, StoreError};
 use postrider_core::command::{Command, Ticket};
@@ -12,6 +13,7 @@ use postrider_core::effect::Load;
 use postrider_core::fact::Fact;
 use postrider_core::shard::Shard;
 use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::reply::Reply;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +35,9 @@ pub struct Turns {
     pub(super) identity: Identity,
     pub(super) started: Now,
     pub(super) outboxes: HashMap<u64, Arc<Outbox>>,
-    /// Commands that the engine gives itself for the next turn: cold pages that were asked for.
+    pub(super) placement: Arc<Placement>,
+    /// Commands that the engine gives itself for the next turn: cold pages that were asked for, and what one shard has
+    /// for another.
     pub(super) own: Vec<(u16, Command)>,
     pub(super) stats: Stats,
     on_failure: Option<OnFailure>,
@@ -59,6 +63,8 @@ pub(super) struct Current {
     pub outgoing: HashMap<u64, Vec<Outgoing>>,
     pub queries: Vec<(Ticket, Query)>,
     pub loads: Vec<(u16, Load)>,
+    /// What shards have for each other.
+    pub between: Vec<(u16, Command)>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -66,8 +72,9 @@ impl Turns {
     pub fn load(parts: Parts) -> Result<Self, StoreError> {
         let started = parts.clock.now();
         let load = |shard| Shard::load(shard, &*parts.rows, started);
-        let shards = (0..parts.shards).map(load).collect::<Result<_, _>>()?;
+        let shards = (0..parts.shards).map(load).collect::<Result<Vec<_>, _>>()?;
         Ok(Turns {
+            placement: Arc::new(Placement::of(&shards)),
             shards,
             log: parts.log,
             bodies: Bodies::new(parts.rows.clone()),
@@ -143,7 +150,7 @@ impl Turns {
     }
 
     fn tick(&mut self, turn: &mut Current) -> Result<(), Damage> {
-        let cx = turn.context(&self.bodies);
+        let cx = turn.context(&self.bodies, &self.placement);
         for (id, shard) in (0..).zip(&mut self.shards) {
             if shard.next_deadline_ms(cx.now).is_some_and(|deadline| deadline <= cx.now.mono_ms) {
                 shard.tick(&cx)?;
@@ -156,7 +163,7 @@ impl Turns {
     fn decide(&mut self, turn: &mut Current, shard: u16, command: Command) -> Result<(), Damage> {
         turn.active.insert(shard);
         match self.shards.get_mut(usize::from(shard)) {
-            Some(state) => state.decide(&turn.context(&self.bodies), command),
+            Some(state) => state.decide(&turn.context(&self.bodies, &self.placement), command),
             None => Err(Damage::new(format!("there is no shard {shard}"))),
         }
     }
@@ -165,7 +172,7 @@ impl Turns {
         match job {
             Job::Command(shard, command, bytes) => {
                 turn.bytes += bytes;
-                self.decide(turn, shard, command)?;
+                self.submitted(turn, shard, command)?;
             }
             Job::Connect(connection, outbox) => _ = self.outboxes.insert(connection, outbox),
             Job::Disconnect(connection, client) => self.disconnect(turn, connection, client)?,
@@ -174,6 +181,18 @@ impl Turns {
             Job::Stop(done) => turn.stop = Some(done),
         }
         Ok(())
+    }
+
+    /// A command that came through a door.
+    fn submitted(&mut self, turn: &mut Current, shard: u16, command: Command) -> Result<(), Damage> {
+        if let (Err(refusal), Command::Once { ticket, .. }) =
+            (self.placement.check(&self.shards, &command), &command)
+        {
+            turn.send(ticket.connection, Outgoing::Reply(ticket.request, Reply::Refused(refusal)));
+            return Ok(());
+        }
+        let shard = self.placement.route(&self.shards, shard, &command);
+        self.decide(turn, shard, command)
     }
 
     fn disconnect(
@@ -215,8 +234,9 @@ impl Turns {
         let mut facts = Vec::new();
         for id in std::mem::take(&mut turn.active) {
             let Some(shard) = self.shards.get_mut(usize::from(id)) else { continue };
-            let sealed = shard.seal(&turn.context(&self.bodies))?;
+            let sealed = shard.seal(&turn.context(&self.bodies, &self.placement))?;
             self.keep_pages(id, &sealed.facts)?;
+            self.placement.note(id, &sealed.facts, &self.shards);
             for effect in sealed.effects {
                 self.prepare(turn, id, effect)?;
             }
@@ -253,12 +273,13 @@ impl Current {
             outgoing: HashMap::new(),
             queries: Vec::new(),
             loads: Vec::new(),
+            between: Vec::new(),
             stop: None,
         })
     }
 
-    fn context<'a>(&self, rows: &'a Bodies) -> Context<'a> {
-        Context { now: self.now, entropy: self.entropy, rows, calendar: &Cron }
+    fn context<'a>(&self, rows: &'a Bodies, places: &'a Placement) -> Context<'a> {
+        Context { now: self.now, entropy: self.entropy, rows, calendar: &Cron, places }
     }
 
     /// Puts something into a connection's outbox at the end of the turn.

@@ -52,7 +52,7 @@ pub async fn run(door: Arc<Door>, admitted: Admitted, peer: SocketAddr) {
     let outbox = Arc::new(Outbox::new());
     let in_flight = Arc::new(Semaphore::new(limits::REQUESTS_IN_FLIGHT));
     let links = SharedLinks::default();
-    let translator = Translator::new(connection, client, door.engine.shards(), links.clone());
+    let translator = Translator::new(connection, client, door.engine.placement(), links.clone());
     let closing = CancellationToken::new();
     door.engine.tell(Job::Connect(connection, outbox.clone())).await;
     let writer = Writer {

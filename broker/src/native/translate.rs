@@ -2,14 +2,15 @@
 
 use super::links::Links;
 use super::writer::SharedLinks;
-use crate::engine::{Query, home_shard};
-use postrider_core::command::{Change, Command, OpenReceiver, Owner, Portion, Question, Ticket};
+use crate::engine::{Placement, Query};
+use postrider_core::command::{Change, Command, OpenReceiver, Operation, Owner, Portion, Question, Ticket};
+use postrider_core::context::Places;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Incoming;
-use postrider_protocol::name::{Address, EntityName, Lane};
+use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::{self, Request, SettleItem, Stamp};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// What a request comes to.
 pub enum Answer {
@@ -29,13 +30,13 @@ pub enum Answer {
 pub struct Translator {
     connection: u64,
     client: u128,
-    shards: u16,
+    placement: Arc<Placement>,
     links: SharedLinks,
 }
 
 impl Translator {
-    pub fn new(connection: u64, client: u128, shards: u16, links: SharedLinks) -> Self {
-        Translator { connection, client, shards, links }
+    pub fn new(connection: u64, client: u128, placement: Arc<Placement>, links: SharedLinks) -> Self {
+        Translator { connection, client, placement, links }
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
@@ -43,7 +44,7 @@ impl Translator {
     }
 
     fn shard(&self, name: &EntityName) -> u16 {
-        home_shard(name, self.shards)
+        self.placement.shard_of(name)
     }
 
     /// What `request` comes to; refuses what names nothing or breaks a limit.
@@ -103,9 +104,9 @@ impl Translator {
 
     fn open_sender(&self, ticket: Ticket, handle: u32, address: &str) -> Result<Answer, Refusal> {
         let Address { entity, lane } = Address::parse(address)?;
-        if lane == Lane::DeadLetter {
+        if lane.keeps_failed() {
             return Err(
-                Refusal::invalid("address", "is a dead-letter queue; nobody sends to it").about(address)
+                Refusal::invalid("address", "keeps what has failed; nobody sends to it").about(address)
             );
         }
         let shard = self.shard(&entity);
@@ -145,6 +146,10 @@ impl Translator {
             Request::SetSessionState { stamp, handle, state } => {
                 (self.links().receiver(handle)?, stamp, Change::SetSessionState { handle, state })
             }
+            Request::Transact { stamp, operations } => {
+                let operations = operations.into_iter().map(operation).collect::<Result<Vec<_>, _>>()?;
+                (self.transaction_shard(&operations)?, stamp, Change::Transact(operations))
+            }
             Request::Settle { stamp, items } => (self.settle_shard(&items)?, stamp, Change::Settle(items)),
             other => self.entity_change(other)?,
         };
@@ -161,7 +166,32 @@ impl Translator {
                 "are of several shards; the tokens of one request share their shard",
             ));
         }
-        if shard >= self.shards {
+        if shard >= self.placement.shards() {
+            return Err(Refusal::new(ErrorCode::LockLost, "the token is not one of this broker's"));
+        }
+        Ok(shard)
+    }
+
+    /// The shard of what a transaction settles or removes, or else of the first entity it sends to.
+    fn transaction_shard(&self, operations: &[Operation]) -> Result<u16, Refusal> {
+        let here = |operation: &Operation| match operation {
+            Operation::Settle(item) => Some(item.token.shard),
+            Operation::Remove { address, .. } => Some(self.shard(&address.entity)),
+            Operation::Send { .. } => None,
+        };
+        let there = |operation: &Operation| match operation {
+            Operation::Send { entity, .. } => Some(self.shard(entity)),
+            Operation::Settle(_) | Operation::Remove { .. } => None,
+        };
+        let mut shards = operations.iter().filter_map(here);
+        let first = shards.next();
+        if shards.any(|shard| Some(shard) != first) {
+            let text =
+                "settle or remove messages of entities that are not in one group; create them with one group";
+            return Err(Refusal::invalid("operations", text));
+        }
+        let shard = first.or_else(|| operations.iter().find_map(there)).unwrap_or_default();
+        if shard >= self.placement.shards() {
             return Err(Refusal::new(ErrorCode::LockLost, "the token is not one of this broker's"));
         }
         Ok(shard)
@@ -171,7 +201,8 @@ impl Translator {
         let named = |name: &str| EntityName::new(name).map(|name| (self.shard(&name), name));
         Ok(match request {
             Request::Create { stamp, name, kind, options, rules } => {
-                let (shard, name) = named(&name)?;
+                let name = EntityName::new(&name)?;
+                let shard = self.placement.of_new(&name, &options);
                 (shard, stamp, Change::Create { name, kind, options, rules })
             }
             Request::Update { stamp, name, options } => {
@@ -220,6 +251,25 @@ impl Translator {
             }
         })
     }
+}
+
+/// An operation of a transaction, with its names and messages checked.
+fn operation(operation: request::Operation) -> Result<Operation, Refusal> {
+    Ok(match operation {
+        request::Operation::Send { address, messages } => {
+            let Address { entity, lane } = Address::parse(&address)?;
+            if lane.keeps_failed() {
+                let text = "keeps what has failed; nobody sends to it";
+                return Err(Refusal::invalid("address", text).about(address));
+            }
+            let messages = messages.into_iter().map(Incoming::parse).collect::<Result<_, _>>()?;
+            Operation::Send { entity, messages }
+        }
+        request::Operation::Settle(item) => Operation::Settle(item),
+        request::Operation::Remove { address, sequence } => {
+            Operation::Remove { address: Address::parse(&address)?, sequence }
+        }
+    })
 }
 
 /// A question about the queue at an address.

@@ -287,7 +287,8 @@ fn resolve<T>(waiters: Vec<Waiter<T>>, mut outcomes: impl Iterator<Item = Result
     waiters.into_iter().for_each(|waiter| waiter.resolve(&mut outcomes));
 }
 
-fn outcomes(runs: Runs<Published>) -> impl Iterator<Item = Result<SendOutcome, Error>> {
+/// What became of each message.
+pub(crate) fn outcomes(runs: Runs<Published>) -> impl Iterator<Item = Result<SendOutcome, Error>> {
     runs.into_iter().flat_map(|(items, first)| (0..items).map(move |places| published(&first, places)))
 }
 
@@ -298,6 +299,7 @@ fn published(first: &Published, places: u32) -> Result<SendOutcome, Error> {
         }
         Published::Duplicate(sequence) => Ok(SendOutcome { sequence: *sequence, duplicate: true }),
         Published::Refused(refusal) => Err(refusal.clone().into()),
+        Published::Underway => Ok(SendOutcome { sequence: 0, duplicate: false }),
     }
 }
 

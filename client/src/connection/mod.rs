@@ -27,6 +27,7 @@ pub(crate) use links::{Event, Lease, LinkCell, Parcel};
 pub(crate) use operation::{Answer, Opened, Operation};
 
 pub use backoff::ReconnectPolicy;
+pub(crate) use incoming::outcomes;
 pub use operation::SendOutcome;
 
 use crate::breaker::{Attempt, Breaker};

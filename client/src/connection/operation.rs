@@ -17,7 +17,8 @@ pub(crate) type Answers<T> = Answer<Vec<Result<T, Error>>>;
 /// What became of a message that was sent: it is on stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendOutcome {
-    /// The message's sequence number; that of the first one for a duplicate.
+    /// The message's sequence number; that of the first one for a duplicate; 0 where a transaction has sent it on its way
+    /// to an entity that will give it a number.
     pub sequence: u64,
     /// Its `message_id` was seen within the entity's window; nothing new was stored.
     pub duplicate: bool,

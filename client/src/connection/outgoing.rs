@@ -205,6 +205,7 @@ fn stamp_of(request: &mut Request) -> Option<&mut Stamp> {
     match request {
         Request::Publish { stamp, .. }
         | Request::Settle { stamp, .. }
+        | Request::Transact { stamp, .. }
         | Request::Create { stamp, .. }
         | Request::Update { stamp, .. }
         | Request::Delete { stamp, .. }

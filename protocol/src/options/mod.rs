@@ -269,10 +269,6 @@ mod tests {
         assert!(set("retry", "list 1s; on LockExpired: dead-letter").is_ok());
         let refused = |options: Options| options.check(Queue).unwrap_err().to_string();
         assert_eq!(
-            refused(set("forward-to", "q").unwrap()),
-            "InvalidArgument: forward_to: is not available in this version; leave it out"
-        );
-        assert_eq!(
             refused(Options::new().with_number(RETRY, 1)),
             "InvalidArgument: retry: found 1, allowed is a retry policy"
         );

@@ -14,8 +14,8 @@ use postrider_protocol::reply::{
     SessionInfo, Settled, StatusInfo, Welcome,
 };
 use postrider_protocol::request::{
-    Cause, Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, ScheduledAction, Selection, SessionWish,
-    SettleItem, Settlement, Stamp, States,
+    Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
+    SessionWish, SettleItem, Settlement, Stamp, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
@@ -97,6 +97,8 @@ pub fn dead_record() -> Record {
         dead_letter: Some(dead_letter),
         expires_at_ms: Some(1_700_000_120_000),
         redrive_count: 2,
+        hops: 3,
+        destination: Some("billing".into()),
         ..plain_record()
     }
 }
@@ -128,6 +130,16 @@ pub fn settle() -> Request {
 
 fn properties() -> Vec<(String, Value)> {
     vec![("attempt".into(), Value::Int(2))]
+}
+
+fn transact() -> Request {
+    let item = SettleItem { token: TOKEN, run: 1, settlement: Settlement::Complete };
+    let operations = vec![
+        Operation::Settle(item),
+        Operation::Send { address: "billing".into(), messages: vec![Message::default().encode()] },
+        Operation::Remove { address: "orders/$dead-letter".into(), sequence: 7 },
+    ];
+    Request::Transact { stamp: STAMP, operations }
 }
 
 fn settlements() -> Vec<SettleItem> {
@@ -201,6 +213,7 @@ pub fn requests() -> Vec<Request> {
         }),
         Request::Flow(Flow { handle: 2, delivered: 100, credit: 500, drain: false }),
         settle(),
+        transact(),
         Request::CloseReceiver { handle: 2 },
         Request::RenewSession { handle: 2 },
         Request::GetSessionState { handle: 2 },
@@ -363,6 +376,7 @@ fn info() -> EntityInfo {
             duplicates: 13,
             dropped: 14,
             sessions: 15,
+            transfer_dead_letters: 6,
         },
     }
 }
@@ -477,6 +491,7 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::OpenReceiver(_) => "OpenReceiver",
         Request::Flow(_) => "Flow",
         Request::Settle { .. } => "Settle",
+        Request::Transact { .. } => "Transact",
         Request::CloseReceiver { .. } => "CloseReceiver",
         Request::RenewSession { .. } => "RenewSession",
         Request::GetSessionState { .. } => "GetSessionState",
@@ -531,7 +546,7 @@ pub fn reply_name(reply: &Reply) -> &'static str {
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 32;
+pub const REQUESTS: usize = 33;
 /// See [`REQUESTS`].
 pub const REPLIES: usize = 22;
 

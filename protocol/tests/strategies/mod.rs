@@ -13,8 +13,8 @@ use postrider_protocol::reply::{
     SessionInfo, Settled, StatusInfo, Welcome,
 };
 use postrider_protocol::request::{
-    Cause, Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, ScheduledAction, Selection, SessionWish,
-    SettleItem, Settlement, Stamp, States,
+    Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
+    SessionWish, SettleItem, Settlement, Stamp, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
@@ -106,14 +106,18 @@ pub fn record() -> impl Strategy<Value = Record> {
         DeadLetterInfo { source, reason, description, time_ms }
     });
     let numbers = any::<(u64, u64, Option<u64>)>();
-    (numbers, option::of(info), prop_oneof![0..3u32, any::<u32>()], message()).prop_map(
-        |((enqueued_time_ms, enqueued_sequence, expires_at_ms), dead_letter, redrive_count, message)| {
+    let moves = (prop_oneof![0..3u32, any::<u32>()], any::<u8>(), option::of(text()));
+    (numbers, option::of(info), moves, message()).prop_map(
+        |(numbers, dead_letter, (redrive_count, hops, destination), message)| {
+            let (enqueued_time_ms, enqueued_sequence, expires_at_ms) = numbers;
             Record {
                 enqueued_time_ms,
                 enqueued_sequence,
                 dead_letter,
                 expires_at_ms,
                 redrive_count,
+                hops,
+                destination,
                 message: message.encode(),
             }
         },
@@ -245,6 +249,14 @@ fn settle_item() -> impl Strategy<Value = SettleItem> {
     })
 }
 
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (text(), vec(bytes(), 0..4)).prop_map(|(address, messages)| Operation::Send { address, messages }),
+        settle_item().prop_map(Operation::Settle),
+        (text(), any::<u64>()).prop_map(|(address, sequence)| Operation::Remove { address, sequence }),
+    ]
+}
+
 fn hello() -> impl Strategy<Value = Hello> {
     (any::<(u16, u16)>(), any::<u64>(), any::<u128>(), text(), text()).prop_map(
         |(versions, features, client, name, token)| Hello { versions, features, client, name, token },
@@ -339,6 +351,9 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
             .boxed(),
         (stamp(), vec(settle_item(), 0..8))
             .prop_map(|(stamp, items)| Request::Settle { stamp, items })
+            .boxed(),
+        (stamp(), vec(operation(), 0..8))
+            .prop_map(|(stamp, operations)| Request::Transact { stamp, operations })
             .boxed(),
         any::<u32>().prop_map(|handle| Request::CloseReceiver { handle }).boxed(),
         (stamp(), text(), kind(), options(), vec(rule(), 0..4))
@@ -481,6 +496,7 @@ fn published() -> impl Strategy<Value = Runs<Published>> {
         any::<u64>().prop_map(Published::Accepted),
         any::<u64>().prop_map(Published::Duplicate),
         refusal().prop_map(Published::Refused),
+        Just(Published::Underway),
     ];
     runs(outcome, Published::at)
 }
@@ -509,7 +525,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn info() -> impl Strategy<Value = EntityInfo> {
-    let counters = any::<[u64; 15]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]| Counters {
+    let counters = any::<[u64; 16]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]| Counters {
         active: a,
         locked: b,
         dead_letters: c,
@@ -525,6 +541,7 @@ fn info() -> impl Strategy<Value = EntityInfo> {
         duplicates: m,
         dropped: n,
         sessions: o,
+        transfer_dead_letters: p,
     });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
         |(name, kind, created_ms, options, rules, counters)| EntityInfo {

@@ -87,7 +87,7 @@ fn mistakes_have_their_own_exit_codes_and_say_what_to_do() {
     broker.run("queue create bad//name").failed(1, "InvalidArgument");
     broker.run("queue create q2 --option no_such=1").failed(2, "no_such");
     broker.run("queue create q2 --option lock_duration_ms=1").failed(2, "lock_duration_ms");
-    broker.run("queue create q2 --option forward_to=q").failed(1, "forward_to");
+    broker.run("queue create q2 --option forward_to=nowhere").failed(1, "forward_to");
     broker.run("queue update q").failed(2, "nothing to change");
     broker.run("queue creat q").failed(2, "unrecognized subcommand");
     broker.run("--url nonsense://x queue list").failed(2, "postrider://");

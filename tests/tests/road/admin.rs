@@ -42,7 +42,7 @@ async fn names_and_options_are_checked() {
     }
     let short = postrider_client::Options::new().with_number(LOCK_DURATION_MS, 1);
     refused(admin.create_queue("q", short).await, ErrorCode::InvalidArgument);
-    refused(admin.create_queue("q", options(&[("forward_to", "q")])).await, ErrorCode::InvalidArgument);
+    refused(admin.create_queue("q", options(&[("forward_to", "q")])).await, ErrorCode::NotFound);
     refused(
         admin.create_topic("t", options(&[("lock_duration_ms", "5000")])).await,
         ErrorCode::InvalidArgument,

@@ -5,6 +5,7 @@ mod browse;
 mod deadletters;
 mod deferred;
 mod duplicates;
+mod forwarding;
 mod lasting;
 mod limits;
 mod locks;
@@ -21,6 +22,7 @@ mod slow;
 mod status;
 mod time;
 mod topics;
+mod transactions;
 
 use postrider_client::{
     Client, Counters, Delivery, Error, ErrorCode, Message, Options, PeekedMessage, Receiver,

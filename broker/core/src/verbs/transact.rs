@@ -36,6 +36,14 @@ struct Sent<'a> {
     messages: &'a [Incoming],
 }
 
+impl Plan<'_> {
+    /// The queue that what goes to other shards comes from.
+    fn source(&self) -> Option<QueueId> {
+        let settled = self.settled.first().map(|(checked, _)| checked.locked.queue);
+        settled.or_else(|| self.removed.first().map(|(queue, _)| *queue))
+    }
+}
+
 impl Shard {
     pub(crate) fn transact(
         &mut self,
@@ -51,7 +59,7 @@ impl Shard {
         if let Err(refusal) = self.check_sent(cx, &plan)? {
             return Ok(Err(refusal));
         }
-        let from = plan.settled.first().map(|(checked, _)| checked.locked.queue);
+        let from = plan.source();
         for (queue, found) in &plan.removed {
             self.remove(cx, *queue, found)?;
         }
@@ -157,13 +165,18 @@ impl Shard {
             match sent.here {
                 Some(entity) => batches.entry(entity).or_default().extend(sent.messages),
                 None => {
-                    if let Err(refusal) = self.check_road(cx, sent.to, plan.settled.is_empty()) {
+                    if let Err(refusal) = self.check_road(cx, sent.to, plan.source().is_none()) {
                         return Ok(Err(refusal));
                     }
                 }
             }
         }
         for (entity, batch) in batches {
+            if !plan.removed.is_empty()
+                && let Err(refusal) = self.check_new_ids(cx, entity, &batch)?
+            {
+                return Ok(Err(refusal));
+            }
             if let Err(refusal) = self.check_publish_all(cx, entity, batch)? {
                 return Ok(Err(refusal));
             }
@@ -171,8 +184,27 @@ impl Shard {
         Ok(Ok(()))
     }
 
-    fn check_road(&self, cx: &Context<'_>, to: &EntityName, nothing_settled: bool) -> Result<(), Refusal> {
-        if nothing_settled {
+    /// Refuses what would not be stored again: nothing would be left of what is removed for it.
+    fn check_new_ids(
+        &self,
+        cx: &Context<'_>,
+        entity: u64,
+        batch: &[&Incoming],
+    ) -> Result<Result<(), Refusal>, Damage> {
+        for incoming in batch {
+            let Some(id) = self.id_of(entity, &incoming.message) else { continue };
+            if let Some(first) = self.number_of(cx, entity, &id)? {
+                let text = format!(
+                    "a message with this message_id is there, or was, as number {first}; nothing was removed"
+                );
+                return Ok(Err(Refusal::new(ErrorCode::Duplicate, text)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn check_road(&self, cx: &Context<'_>, to: &EntityName, from_nowhere: bool) -> Result<(), Refusal> {
+        if from_nowhere {
             let text = "is not in the group of the other entities; create them with one group, or send it where a message is completed";
             return Err(Refusal::invalid("operations", text).about(to.as_str()));
         }

@@ -67,6 +67,7 @@ fn published(item: Published) -> Result<Taken, Why> {
         Published::Accepted(sequence) => Ok(Taken::New(sequence)),
         Published::Refused(refusal) => Err(why_of(&refusal)),
         Published::Duplicate(first) => Ok(Taken::Duplicate(first)),
+        Published::Underway => panic!("nothing is sent to another shard"),
     }
 }
 

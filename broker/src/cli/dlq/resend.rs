@@ -6,14 +6,14 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Row;
 use crate::cli::parse;
 use clap::Args;
-use postrider_client::{Admin, Client, PeekQuery, PeekState, Selection};
+use postrider_client::{Admin, Client, ErrorCode, PeekQuery, PeekState};
 use postrider_protocol::message::Message;
 use postrider_protocol::value::Value;
 
 /// Send dead letters again as new messages, with properties changed
 ///
-/// Each is looked at, sent, and only when it is stored removed from the dead letters. That is not one step: when this is
-/// interrupted in between, the message is sent and the dead letter still there. What could not be sent stays.
+/// Each is sent and removed from the dead letters in one step: whatever happens, it is in one of the two places. What could
+/// not be sent stays. Towards an entity in another group it is on its way when this returns, and has no number yet.
 #[derive(Args)]
 #[command(after_help = examples!(
     "postrider dlq resend email-queue 17 --set address=ada@example.com",
@@ -81,17 +81,14 @@ impl Resend {
         let admin = client.admin();
         let message = self.edit(find(&admin, address, number).await?);
         message.check()?;
-        let outcome = client.sender(target).await?.send(message).await?;
-        if outcome.duplicate {
-            let text = "was not sent: its message_id was seen before; it stays a dead letter";
-            return Err(Failure::refused(text).hint("send it under another id with: --new-id"));
-        }
-        let selection = Selection { sequences: vec![number], ..Selection::default() };
-        let sent = format!("was sent as number {}, but is still a dead letter", outcome.sequence);
-        match admin.purge_selected(address, selection).run().await {
-            Ok(progress) if progress.done > 0 => Ok(outcome.sequence),
-            Ok(_) => Err(Failure::refused(format!("{sent}: a consumer took it meanwhile"))),
-            Err(error) => Err(Failure::refused(format!("{sent}: {error}"))),
+        let sent = client.transaction().send(target, message).remove(address, number).commit().await;
+        match sent {
+            Ok(outcomes) => Ok(outcomes.first().map_or(0, |outcome| outcome.sequence)),
+            Err(error) if error.code() == Some(ErrorCode::Duplicate) => {
+                let text = "was not sent: its message_id was seen before; it stays a dead letter";
+                Err(Failure::refused(text).hint("send it under another id with: --new-id"))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -169,7 +169,7 @@ impl Shard {
         }
     }
 
-    /// In recovery: what is on its way, and what came.
+    /// In recovery: what is on its way, what came, and what there is to be passed on.
     pub(crate) fn load_outbox(&mut self, rows: &dyn Rows) -> Result<(), Damage> {
         rows.scan(&KeyRange::all_parcels(self.id), &mut |key, _| {
             if let Key::Parcel(_, to, _) = Key::decode(key)? {
@@ -182,12 +182,15 @@ impl Shard {
                 self.taken.insert(from, read_row("what was taken", value, Taken::read)?);
             }
             Ok(())
-        })
+        })?;
+        let forwarding = self.queues.keys().filter(|id| self.forwards(**id).is_some());
+        self.hungry = forwarding.copied().collect();
+        Ok(())
     }
 
-    /// Whether parcels wait that nothing is in front of: after a start.
-    pub(crate) fn has_parcels_to_send(&self) -> bool {
-        self.outbox.values().any(|road| road.parcels > 0 && road.sent.is_none())
+    /// Whether something is to be passed on that no command will bring up: after a start.
+    pub(crate) fn has_to_send(&self) -> bool {
+        !self.hungry.is_empty() || self.outbox.values().any(|road| road.parcels > 0 && road.sent.is_none())
     }
 }
 
