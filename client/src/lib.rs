@@ -57,7 +57,7 @@ pub use session::{SessionOptions, SessionReceiver, SessionReceiverBuilder};
 pub use subscribe::{HandlerError, SubscribeOptions, Subscription};
 
 pub use bytes::Bytes;
-pub use postrider_protocol::entity::{Counters, EntityInfo};
+pub use postrider_protocol::entity::{BreakerState, Counters, EntityInfo};
 pub use postrider_protocol::error::{ErrorCode, Refusal};
 pub use postrider_protocol::message::{DeadLetterInfo, Message};
 pub use postrider_protocol::options::{EntityKind, OptionValue, Options};

@@ -363,6 +363,9 @@ fn info() -> EntityInfo {
             duplicates: 13,
             dropped: 14,
             sessions: 15,
+            breaker: 2,
+            breaker_opened: 17,
+            breaker_until_ms: 18,
         },
     }
 }
@@ -454,6 +457,7 @@ pub fn replies() -> Vec<Reply> {
             delivered: 9,
             settled: 10,
             commits: 11,
+            breakers_open: 12,
         }),
         Reply::Published(vec![
             (2, Published::Accepted(10)),

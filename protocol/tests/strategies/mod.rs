@@ -509,23 +509,27 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn info() -> impl Strategy<Value = EntityInfo> {
-    let counters = any::<[u64; 15]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]| Counters {
-        active: a,
-        locked: b,
-        dead_letters: c,
-        bytes: d,
-        receivers: e,
-        subscriptions: f,
-        last_sequence: g,
-        unmatched: h,
-        scheduled: i,
-        deferred: j,
-        delayed: k,
-        expired: l,
-        duplicates: m,
-        dropped: n,
-        sessions: o,
-    });
+    let counters =
+        any::<[u64; 18]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r]| Counters {
+            active: a,
+            locked: b,
+            dead_letters: c,
+            bytes: d,
+            receivers: e,
+            subscriptions: f,
+            last_sequence: g,
+            unmatched: h,
+            scheduled: i,
+            deferred: j,
+            delayed: k,
+            expired: l,
+            duplicates: m,
+            dropped: n,
+            sessions: o,
+            breaker: p,
+            breaker_opened: q,
+            breaker_until_ms: r,
+        });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
         |(name, kind, created_ms, options, rules, counters)| EntityInfo {
             name,
@@ -581,9 +585,19 @@ fn consumers_info() -> impl Strategy<Value = ConsumersInfo> {
 }
 
 fn status() -> impl Strategy<Value = StatusInfo> {
-    (text(), any::<u128>(), any::<u64>(), any::<[u64; 9]>()).prop_map(|(version, cluster, node, numbers)| {
-        let [uptime_ms, connections, entities, messages, bytes, published, delivered, settled, commits] =
-            numbers;
+    (text(), any::<u128>(), any::<u64>(), any::<[u64; 10]>()).prop_map(|(version, cluster, node, numbers)| {
+        let [
+            uptime_ms,
+            connections,
+            entities,
+            messages,
+            bytes,
+            published,
+            delivered,
+            settled,
+            commits,
+            breakers_open,
+        ] = numbers;
         StatusInfo {
             version,
             cluster,
@@ -597,6 +611,7 @@ fn status() -> impl Strategy<Value = StatusInfo> {
             delivered,
             settled,
             commits,
+            breakers_open,
         }
     })
 }
