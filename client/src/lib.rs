@@ -59,7 +59,7 @@ pub use subscribe::{HandlerError, SubscribeOptions, Subscription};
 pub use transaction::Transaction;
 
 pub use bytes::Bytes;
-pub use postrider_protocol::entity::{Counters, EntityInfo};
+pub use postrider_protocol::entity::{BreakerState, Counters, EntityInfo};
 pub use postrider_protocol::error::{ErrorCode, Refusal};
 pub use postrider_protocol::message::{DeadLetterInfo, Message};
 pub use postrider_protocol::options::{EntityKind, OptionValue, Options};

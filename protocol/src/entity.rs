@@ -76,6 +76,51 @@ counters! {
     sessions,
     /// Messages that could not be passed on to another entity.
     transfer_dead_letters,
+    /// The circuit breaker of the queue, see [`Counters::breaker_state`]: 0 none, 1 closed, 2 open, 3 half-open.
+    breaker,
+    /// How often it has opened since the broker started.
+    breaker_opened,
+    /// When the pause of an open one is over, UTC milliseconds; 0 where none is open.
+    breaker_until_ms,
+}
+
+/// What the circuit breaker of a queue or subscription does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Messages are given out.
+    Closed,
+    /// Consumers failed: nothing is given out for a while.
+    Open,
+    /// One message is given out, to see how consumers are.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The name that users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half-open",
+        }
+    }
+
+    /// The state's number among the counters.
+    pub fn code(self) -> u64 {
+        match self {
+            BreakerState::Closed => 1,
+            BreakerState::Open => 2,
+            BreakerState::HalfOpen => 3,
+        }
+    }
+}
+
+impl Counters {
+    /// The state of the circuit breaker; none where there is none, or one that this version does not know.
+    pub fn breaker_state(&self) -> Option<BreakerState> {
+        let all = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
+        all.into_iter().find(|state| state.code() == self.breaker)
+    }
 }
 
 impl EntityInfo {

@@ -195,20 +195,20 @@ fn lists_of_numbers_may_grow() {
         let frame = one_frame(examples::reply_frame(&reply));
         match reply {
             Reply::Status(_) => {
-                let read = |numbers| match Reply::decode(&with_numbers(&frame, 9, numbers)).unwrap() {
-                    Reply::Status(status) => (status.uptime_ms, status.connections, status.commits),
+                let read = |numbers| match Reply::decode(&with_numbers(&frame, 10, numbers)).unwrap() {
+                    Reply::Status(status) => (status.uptime_ms, status.connections, status.breakers_open),
                     other => panic!("{other:?}"),
                 };
-                assert_eq!((read(&longer), read(&[7])), ((100, 101, 108), (7, 0, 0)));
+                assert_eq!((read(&longer), read(&[7])), ((100, 101, 109), (7, 0, 0)));
             }
             Reply::Entity(_) => {
-                let read = |numbers| match Reply::decode(&with_numbers(&frame, 15, numbers)).unwrap() {
+                let read = |numbers| match Reply::decode(&with_numbers(&frame, 19, numbers)).unwrap() {
                     Reply::Entity(info) => {
-                        (info.counters.active, info.counters.locked, info.counters.sessions)
+                        (info.counters.active, info.counters.locked, info.counters.breaker_until_ms)
                     }
                     other => panic!("{other:?}"),
                 };
-                assert_eq!((read(&longer), read(&[7])), ((100, 101, 114), (7, 0, 0)));
+                assert_eq!((read(&longer), read(&[7])), ((100, 101, 117), (7, 0, 0)));
             }
             _ => {}
         }

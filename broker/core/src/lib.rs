@@ -10,6 +10,7 @@
 
 pub mod apply;
 mod bloom;
+mod breaker;
 pub mod catalog;
 pub mod command;
 pub mod context;

@@ -1,5 +1,6 @@
 //! What an entity's options come to: read once when they change, looked at with every message.
 
+use crate::breaker::Policy;
 use crate::context::Now;
 use crate::keys;
 use crate::page::{Mark, NEVER_MS};
@@ -15,6 +16,12 @@ pub const LOCK_DURATION_MS: u64 = 60_000;
 pub const MAX_DELIVERY_COUNT: u64 = 10;
 /// Where an option is not set.
 pub const CAPACITY_REFILL_PERCENT: u64 = 10;
+/// Where an option is not set, but the breaker has a latency.
+pub const BREAKER_FAILURE_PERCENT: u64 = 50;
+/// Where an option is not set.
+pub const BREAKER_WINDOW: u64 = 20;
+/// Where an option is not set.
+pub const BREAKER_PAUSE_MS: u64 = 30_000;
 
 /// How consumers share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,6 +80,8 @@ pub struct Settings {
     pub forward_to: Option<String>,
     /// The queue or topic that dead letters are passed on to.
     pub forward_dead_letters_to: Option<String>,
+    /// When delivery pauses because consumers fail, where it does.
+    pub breaker: Option<Policy>,
     /// Whether messages are taken in.
     pub may_send: bool,
     /// Whether messages are given out.
@@ -104,6 +113,7 @@ impl Settings {
             fair_key: set.text(options::FAIR_KEY).map(str::to_owned),
             forward_to: set.text(options::FORWARD_TO).map(str::to_owned),
             forward_dead_letters_to: set.text(options::FORWARD_DEAD_LETTERS_TO).map(str::to_owned),
+            breaker: breaker(set),
             may_send: !matches!(status, "send-disabled" | "disabled"),
             may_receive: !matches!(status, "receive-disabled" | "disabled"),
         }
@@ -168,6 +178,20 @@ impl Settings {
     pub fn rank(&self, priority: Option<u8>) -> usize {
         self.levels - usize::from(priority.unwrap_or(1)).clamp(1, self.levels)
     }
+}
+
+/// The breaker of an entity: it has one where a share of failures or a latency is set.
+fn breaker(set: &Options) -> Option<Policy> {
+    let is_set = |code| set.iter().any(|(spec, _)| spec.code == code);
+    if !is_set(options::BREAKER_FAILURE_PERCENT) && !is_set(options::BREAKER_LATENCY_MS) {
+        return None;
+    }
+    Some(Policy {
+        failure_percent: set.number(options::BREAKER_FAILURE_PERCENT, BREAKER_FAILURE_PERCENT),
+        latency_ms: set.number(options::BREAKER_LATENCY_MS, u64::MAX),
+        window: set.number(options::BREAKER_WINDOW, BREAKER_WINDOW) as usize,
+        pause_ms: set.number(options::BREAKER_PAUSE_MS, BREAKER_PAUSE_MS),
+    })
 }
 
 fn balance(word: &str) -> Balance {

@@ -4,6 +4,7 @@
 //! [`verbs`](crate::verbs); how it begins is in `verbs/recover.rs`.
 
 use crate::apply;
+use crate::breaker::Breaker;
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
 use crate::context::{Context, Damage, Now};
@@ -23,7 +24,7 @@ use crate::seen::Duplicates;
 use crate::session::{Sessions, Timer, Waits};
 use crate::share::Share;
 use crate::staged::{Staged, StagedRows};
-use postrider_protocol::entity::{Counters, EntityInfo};
+use postrider_protocol::entity::{BreakerState, Counters, EntityInfo};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::EntityKind;
@@ -49,6 +50,8 @@ pub struct Totals {
     pub messages: u64,
     /// Bytes of these messages.
     pub bytes: u64,
+    /// Breakers that are open or half-open.
+    pub breakers_open: u64,
 }
 
 /// The machine. See the [crate's documentation](crate).
@@ -86,6 +89,10 @@ pub struct Shard {
     pub(crate) shares: BTreeMap<QueueId, Share>,
     /// When the clock gives units back, on the monotonic clock.
     pub(crate) refills: BTreeSet<(u64, QueueId)>,
+    /// Of the queues that have one.
+    pub(crate) breakers: BTreeMap<QueueId, Breaker>,
+    /// When the pause of a breaker is over, on the monotonic clock.
+    pub(crate) pauses: BTreeSet<(u64, QueueId)>,
     /// The moment of the turn, on the monotonic clock.
     pub(crate) mono_ms: u64,
     /// Queues where somebody may get something at the end of this turn.
@@ -187,6 +194,7 @@ impl Shard {
         self.expire_sessions(cx)?;
         self.expire_locks(cx)?;
         self.refill();
+        self.end_pauses();
         self.ring_alarms(cx)?;
         self.delete_idle(cx);
         Ok(())
@@ -198,10 +206,11 @@ impl Shard {
         let until = |alarm: Alarm| now.mono_ms.saturating_add(alarm.when_ms.saturating_sub(now.wall_ms));
         let alarm = self.next_alarm.map(until);
         let refill = self.refills.first().map(|(moment, _)| *moment);
+        let pause = self.pauses.first().map(|(moment, _)| *moment);
         let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
         let parcels = self.has_to_send().then_some(now.mono_ms);
         let idle = self.idle.next_deadline_ms();
-        let others = [alarm, refill, session, parcels, idle, self.outcomes.next_deadline_ms()];
+        let others = [alarm, refill, pause, session, parcels, idle, self.outcomes.next_deadline_ms()];
         lock.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -316,6 +325,7 @@ impl Shard {
         let count = |queue: Option<&Queue>, of: fn(&Queue) -> u64| queue.map_or(0, of);
         let receivers = |queue: Option<&Queue>| queue.map_or(0, |queue| queue.receivers.len() as u64);
         let topic = entity.row.kind == EntityKind::Topic;
+        let breaker = self.breakers.get(&QueueId::main(id));
         EntityInfo {
             name: entity.row.name.clone(),
             kind: entity.row.kind,
@@ -343,6 +353,9 @@ impl Shard {
                     count(main, |queue| queue.next() - 1)
                 },
                 unmatched: entity.topic.unmatched,
+                breaker: breaker.map_or(0, |breaker| breaker.state().code()),
+                breaker_opened: breaker.map_or(0, Breaker::opened),
+                breaker_until_ms: breaker.and_then(Breaker::until).map_or(0, |until| until.wall_ms),
             },
         }
     }
@@ -365,7 +378,16 @@ impl Shard {
     /// What the shard holds in all.
     pub fn totals(&self) -> Totals {
         let sum = |of: fn(&Queue) -> u64| self.queues.values().map(of).sum();
-        Totals { entities: self.catalog.len() as u64, messages: sum(Queue::active), bytes: sum(Queue::bytes) }
+        Totals {
+            entities: self.catalog.len() as u64,
+            messages: sum(Queue::active),
+            bytes: sum(Queue::bytes),
+            breakers_open: self
+                .breakers
+                .values()
+                .filter(|breaker| breaker.state() != BreakerState::Closed)
+                .count() as u64,
+        }
     }
 
     /// The receivers that are open.

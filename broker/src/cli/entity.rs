@@ -4,7 +4,7 @@ use super::connect::Global;
 use super::failure::Failure;
 use super::output::Row;
 use super::parse::rfc3339_ms;
-use postrider_protocol::entity::EntityInfo;
+use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::name::EntityName;
 use postrider_protocol::options::{EntityKind, OptionValue, Options};
 use postrider_protocol::rule::Rule;
@@ -83,12 +83,22 @@ fn row(info: &EntityInfo) -> Row {
     let row = named(info).data("kind", info.kind.name());
     let counters = info.counters.list();
     let row = counters.iter().fold(row, |row, (name, value)| match name {
+        &"breaker" => broken(row, info),
+        &"breaker_opened" | &"breaker_until_ms" => row,
         name if columns.contains(name) => row.column(name, *value),
         name if details(info.kind).contains(name) => row.detail(name, *value),
         name => row.data(name, *value),
     });
     let row = ruled(row, info).detail("created", rfc3339_ms(info.created_ms));
     info.options.iter().fold(row, |row, (spec, value)| row.detail(spec.name, option_value(value)))
+}
+
+/// The circuit breaker of an entity that has one: its state, how often it opened, and when it tries again.
+fn broken(row: Row, info: &EntityInfo) -> Row {
+    let Counters { breaker_opened, breaker_until_ms, .. } = info.counters;
+    let Some(state) = info.counters.breaker_state() else { return row };
+    let row = row.detail("breaker", state.name()).detail("breaker_opened", breaker_opened);
+    if breaker_until_ms == 0 { row } else { row.detail("breaker_probes", rfc3339_ms(breaker_until_ms)) }
 }
 
 /// The counters that say something about a kind.
@@ -147,7 +157,6 @@ fn option_value(value: &OptionValue) -> Value {
 mod tests {
     use super::super::output::{Output, Printer};
     use super::*;
-    use postrider_protocol::entity::Counters;
     use postrider_protocol::options::LOCK_DURATION_MS;
     use postrider_protocol::rule::Filter;
 
@@ -178,6 +187,20 @@ email-queue       3       0             0      0          0              7
         assert_eq!(shown(Output::Table, &queue), expected);
         let json = shown(Output::Jsonl, &queue);
         assert!(json.contains(r#""created":"1970-01-01T00:00:00.000Z","lock_duration_ms":30000"#), "{json}");
+    }
+
+    #[test]
+    fn a_breaker_says_when_it_tries_again() {
+        let mut queue = info(EntityKind::Queue, "email-queue", vec![]);
+        assert!(!shown(Output::Jsonl, &queue).contains("breaker"), "it has none");
+        queue.counters.breaker = 1;
+        let json = shown(Output::Jsonl, &queue);
+        assert!(json.contains(r#""breaker":"closed","breaker_opened":0,"created""#), "{json}");
+        queue.counters =
+            Counters { breaker: 2, breaker_opened: 4, breaker_until_ms: 5_000, ..queue.counters };
+        let json = shown(Output::Jsonl, &queue);
+        let expected = r#""breaker":"open","breaker_opened":4,"breaker_probes":"1970-01-01T00:00:05.000Z""#;
+        assert!(json.contains(expected), "{json}");
     }
 
     #[test]

@@ -37,4 +37,5 @@ fn row(status: &StatusInfo) -> Row {
         .column("delivered", status.delivered)
         .column("settled", status.settled)
         .column("commits", status.commits)
+        .column("breakers_open", status.breakers_open)
 }

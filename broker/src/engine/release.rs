@@ -130,6 +130,7 @@ impl Turns {
             status.entities += totals.entities;
             status.messages += totals.messages;
             status.bytes += totals.bytes;
+            status.breakers_open += totals.breakers_open;
         }
         status
     }

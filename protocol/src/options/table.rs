@@ -147,6 +147,14 @@ pub const STATUS: u8 = 20;
 pub const FAIR_KEY: u8 = 21;
 /// `capacity_refill_percent`.
 pub const CAPACITY_REFILL_PERCENT: u8 = 22;
+/// `breaker_failure_percent`.
+pub const BREAKER_FAILURE_PERCENT: u8 = 23;
+/// `breaker_latency_ms`.
+pub const BREAKER_LATENCY_MS: u8 = 24;
+/// `breaker_window`.
+pub const BREAKER_WINDOW: u8 = 25;
+/// `breaker_pause_ms`.
+pub const BREAKER_PAUSE_MS: u8 = 26;
 
 /// All options there are.
 #[rustfmt::skip]
@@ -195,6 +203,14 @@ pub const TABLE: &[OptionSpec] = &[
         "the application property over whose values ready messages are shared out fairly (default none)"),
     row(CAPACITY_REFILL_PERCENT, "capacity_refill_percent", Allowed::Number(0, 100), QUEUES,
         "the share of capacity_units that the clock gives back to work that does not settle (default 10)"),
+    row(BREAKER_FAILURE_PERCENT, "breaker_failure_percent", Allowed::Number(1, 100), QUEUES,
+        "the share of failed deliveries at which delivery pauses (default none, 50 with breaker_latency_ms)"),
+    row(BREAKER_LATENCY_MS, "breaker_latency_ms", Allowed::Number(1, *limits::LOCK_DURATION_MS.end()), QUEUES,
+        "how long after its delivery a settlement counts as a failure (default none)"),
+    row(BREAKER_WINDOW, "breaker_window", Allowed::Number(5, 1_000), QUEUES,
+        "how many of the last deliveries the circuit breaker looks at (default 20)"),
+    row(BREAKER_PAUSE_MS, "breaker_pause_ms", Allowed::Number(100, 3_600_000), QUEUES,
+        "how long delivery pauses before one message is tried (default 30000)"),
 ];
 
 impl OptionSpec {

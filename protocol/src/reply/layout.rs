@@ -346,6 +346,7 @@ impl StatusInfo {
             self.delivered,
             self.settled,
             self.commits,
+            self.breakers_open,
         ];
         wire::put_list(out, &numbers, |out, number| out.put_u64(*number));
     }
@@ -369,6 +370,7 @@ impl StatusInfo {
             delivered: next(),
             settled: next(),
             commits: next(),
+            breakers_open: next(),
         })
     }
 }

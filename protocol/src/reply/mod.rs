@@ -92,6 +92,8 @@ pub struct StatusInfo {
     pub settled: u64,
     /// Synced batches since the start.
     pub commits: u64,
+    /// Queues and subscriptions whose circuit breaker is open or half-open.
+    pub breakers_open: u64,
 }
 
 /// A reply, or a frame that the broker sends by itself.

@@ -377,6 +377,9 @@ fn info() -> EntityInfo {
             dropped: 14,
             sessions: 15,
             transfer_dead_letters: 6,
+            breaker: 2,
+            breaker_opened: 17,
+            breaker_until_ms: 18,
         },
     }
 }
@@ -468,6 +471,7 @@ pub fn replies() -> Vec<Reply> {
             delivered: 9,
             settled: 10,
             commits: 11,
+            breakers_open: 12,
         }),
         Reply::Published(vec![
             (2, Published::Accepted(10)),

@@ -525,24 +525,28 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn info() -> impl Strategy<Value = EntityInfo> {
-    let counters = any::<[u64; 16]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]| Counters {
-        active: a,
-        locked: b,
-        dead_letters: c,
-        bytes: d,
-        receivers: e,
-        subscriptions: f,
-        last_sequence: g,
-        unmatched: h,
-        scheduled: i,
-        deferred: j,
-        delayed: k,
-        expired: l,
-        duplicates: m,
-        dropped: n,
-        sessions: o,
-        transfer_dead_letters: p,
-    });
+    let counters =
+        any::<[u64; 19]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, t]| Counters {
+            active: a,
+            locked: b,
+            dead_letters: c,
+            bytes: d,
+            receivers: e,
+            subscriptions: f,
+            last_sequence: g,
+            unmatched: h,
+            scheduled: i,
+            deferred: j,
+            delayed: k,
+            expired: l,
+            duplicates: m,
+            dropped: n,
+            sessions: o,
+            transfer_dead_letters: t,
+            breaker: p,
+            breaker_opened: q,
+            breaker_until_ms: r,
+        });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
         |(name, kind, created_ms, options, rules, counters)| EntityInfo {
             name,
@@ -598,9 +602,19 @@ fn consumers_info() -> impl Strategy<Value = ConsumersInfo> {
 }
 
 fn status() -> impl Strategy<Value = StatusInfo> {
-    (text(), any::<u128>(), any::<u64>(), any::<[u64; 9]>()).prop_map(|(version, cluster, node, numbers)| {
-        let [uptime_ms, connections, entities, messages, bytes, published, delivered, settled, commits] =
-            numbers;
+    (text(), any::<u128>(), any::<u64>(), any::<[u64; 10]>()).prop_map(|(version, cluster, node, numbers)| {
+        let [
+            uptime_ms,
+            connections,
+            entities,
+            messages,
+            bytes,
+            published,
+            delivered,
+            settled,
+            commits,
+            breakers_open,
+        ] = numbers;
         StatusInfo {
             version,
             cluster,
@@ -614,6 +628,7 @@ fn status() -> impl Strategy<Value = StatusInfo> {
             delivered,
             settled,
             commits,
+            breakers_open,
         }
     })
 }

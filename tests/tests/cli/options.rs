@@ -1,6 +1,6 @@
-//! What options do, as seen from the command line: duplicates, priorities, limits, status, `none`.
+//! What options do, as seen from the command line: duplicates, priorities, limits, status, breaker, `none`.
 
-use super::{crash, each, queue};
+use super::{crash, each, in_all_formats, queue};
 use serde_json::json;
 
 #[test]
@@ -69,6 +69,30 @@ fn a_queue_is_switched_off_and_on() {
     broker
         .run("queue update q --option status=off")
         .failed(2, "active, send-disabled, receive-disabled, disabled");
+}
+
+#[test]
+fn a_breaker_is_seen_and_closed() {
+    let options = [("breaker_failure_percent", 100), ("breaker_window", 5), ("breaker_pause_ms", 3_600_000)];
+    let options = options.map(|(name, value)| format!("--option {name}={value}")).join(" ");
+    let broker = queue(&options, 1);
+    let shown = in_all_formats(&broker, "queue show q");
+    assert_eq!((&shown["breaker"], &shown["breaker_opened"]), (&json!("closed"), &json!(0)));
+    for _ in 0..5 {
+        broker.run("receive q --max 1 --abandon").done();
+    }
+    let shown = in_all_formats(&broker, "queue show q");
+    assert_eq!((&shown["breaker"], &shown["breaker_opened"]), (&json!("open"), &json!(1)));
+    let (probes, created) = (shown["breaker_probes"].as_str(), shown["created"].as_str());
+    assert!(probes > created, "{shown}");
+    assert!(broker.run("queue show q").done().contains("BREAKER_PROBES"));
+    assert_eq!(broker.run("status -o json").json()["breakers_open"], 1);
+    assert_eq!(broker.run("receive q --wait 100ms -o json").json(), json!([]));
+    broker.run("queue update q --option breaker_failure_percent=none").done();
+    let received = broker.run("receive q --ack -o json").json();
+    assert_eq!(each(&received, "delivery_count"), [6], "the pause burnt no attempt");
+    assert_eq!(broker.run("queue show q -o json").json()["breaker"], json!(null));
+    broker.run("queue update q --option breaker_window=4").failed(2, "a number from 5 to 1000");
 }
 
 #[test]

@@ -41,7 +41,10 @@ impl Shard {
         shard.load_leases(rows, now)?;
         shard.recover_session_locks();
         let entities: Vec<_> = shard.catalog.with_queues().collect();
-        entities.into_iter().for_each(|entity| shard.reshare(entity));
+        for entity in entities {
+            shard.reshare(entity);
+            shard.set_breaker(entity);
+        }
         shard.hungry.clear();
         shard.load_alarms(rows)?;
         shard.load_outbox(rows)?;
@@ -85,6 +88,8 @@ impl Shard {
             duplicates: Duplicates::default(),
             shares: BTreeMap::new(),
             refills: BTreeSet::new(),
+            breakers: BTreeMap::new(),
+            pauses: BTreeSet::new(),
             mono_ms: 0,
             hungry: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -230,6 +235,7 @@ impl Shard {
         self.check_idle()?;
         self.check_duplicates()?;
         self.check_shares()?;
+        self.check_breakers()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

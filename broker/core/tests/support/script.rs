@@ -101,6 +101,12 @@ impl Script {
                     self.world.shards[usize::from(self.world.home(&line.entity()))].info(&line.entity());
                 self.out.push(Names::info(&info));
             }
+            "wakes" => {
+                self.flush();
+                let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+                let at_ms = shard.next_deadline_ms(self.world.now).unwrap();
+                self.out.push(format!("wakes in {}ms", at_ms - self.world.now.mono_ms));
+            }
             "window" => {
                 let messages = line.args[0].parse().unwrap();
                 self.world =

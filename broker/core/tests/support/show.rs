@@ -251,7 +251,7 @@ impl Names {
     pub fn info(info: &Result<EntityInfo, Refusal>) -> String {
         let Ok(info) = info else { return refusal(&info.clone().unwrap_err()) };
         let counters = info.counters.list().into_iter().filter(|(_, value)| *value > 0);
-        let counters: Vec<_> = counters.map(|(name, value)| format!(" {name}={value}")).collect();
+        let counters: Vec<_> = counters.map(|(name, value)| counter(name, value)).collect();
         let rules: Vec<_> =
             info.rules.iter().map(|rule| format!(" {}: {}", rule.name, rule.filter)).collect();
         format!(
@@ -263,6 +263,11 @@ impl Names {
             counters.concat()
         )
     }
+}
+
+/// A counter that is a moment is shown as one.
+fn counter(name: &str, value: u64) -> String {
+    if name.ends_with("_ms") { format!(" {name}={}", time(value)) } else { format!(" {name}={value}") }
 }
 
 fn options(options: &Options) -> String {

@@ -55,6 +55,7 @@ impl Shard {
             rules.into_iter().for_each(|rule| self.store_rule(id, rule));
         }
         self.reshare(id);
+        self.set_breaker(id);
         Ok(Reply::Done)
     }
 
@@ -147,6 +148,7 @@ impl Shard {
             self.turn.facts.push(Fact::EntityPut(id, entity.row.clone()));
         }
         self.reshare(id);
+        self.set_breaker(id);
     }
 
     pub(crate) fn delete(&mut self, now: Now, name: &EntityName) -> Result<Reply, Refusal> {
@@ -189,6 +191,7 @@ impl Shard {
             self.remove_lease(lease);
         }
         self.forget_share(id);
+        self.forget_breaker(id);
         for receiver in queue.receivers {
             self.close_with(receiver, Refusal::new(ErrorCode::NotFound, "was deleted").about(name));
         }

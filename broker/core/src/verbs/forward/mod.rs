@@ -30,6 +30,10 @@ impl Shard {
 
     /// Passes on what the queue has ready, as long as there is room on the road.
     pub(crate) fn forward(&mut self, cx: &Context<'_>, id: QueueId, to: &EntityName) -> Result<(), Damage> {
+        let gives = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_receive);
+        if !gives {
+            return Ok(());
+        }
         self.show_pending(id);
         while self.queues.get(&id).is_some_and(Queue::has_next) {
             let road = self.outbox.entry(cx.places.shard_of(to)).or_default();
@@ -43,6 +47,9 @@ impl Shard {
             self.touched.insert(id);
             let records = self.pass_on(cx, id, to, &acquired)?;
             self.post(cx, id, to, records);
+        }
+        if let Some(queue) = self.queues.get_mut(&id) {
+            self.turn.effects.extend(queue.wants_load(true).into_iter().map(Effect::Load));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Receivers, and who gets which message.
 
+pub(crate) mod breaker;
 mod capacity;
 mod consumers;
 mod deferred;

@@ -8,6 +8,7 @@ use crate::limits::SESSION_SCAN;
 use crate::queue::{Acquired, Event, Most, Slot};
 use crate::session::Lock;
 use crate::shard::Shard;
+use crate::verbs::receive::breaker::Giving;
 use crate::verbs::settle::moves::At;
 use postrider_protocol::limits::BATCH_BYTES;
 use postrider_protocol::reply::Reply;
@@ -50,14 +51,10 @@ impl Shard {
     }
 
     /// Gives out what a queue's sessions have ready where something has happened, and wakes those who wait for one.
-    pub(crate) fn deliver_sessions(
-        &mut self,
-        cx: &Context<'_>,
-        id: QueueId,
-        gives: bool,
-    ) -> Result<(), Damage> {
+    pub(crate) fn deliver_sessions(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
         self.settle_sessions(cx, id)?;
         self.wake_waiting(cx, id)?;
+        let mut giving = self.giving(id);
         let units = self.free_units(id);
         let Some(sessions) = self.sessions.get_mut(&id) else { return Ok(()) };
         let mut stirred = std::mem::take(&mut sessions.stirred);
@@ -68,9 +65,10 @@ impl Shard {
             let owner = self.session(id, number).and_then(|session| session.lock).map(|lock| lock.owner);
             let key = owner.and_then(|owner| self.by_owner.get(&owner).copied());
             let Some(key) = key else { continue };
-            while gives && self.deliver_session(cx, id, number, key)? {}
+            while self.deliver_session(cx, id, number, key, &mut giving)? {}
             self.answer_session_drains(key);
         }
+        self.gave(id, giving);
         self.settle_sessions(cx, id)
     }
 
@@ -81,8 +79,10 @@ impl Shard {
         id: QueueId,
         session: u64,
         key: ReceiverKey,
+        giving: &mut Giving,
     ) -> Result<bool, Damage> {
-        let receiver = self.receivers.get(&key).filter(|it| it.is_open() && it.queue == id);
+        let receiver = self.receivers.get(&key);
+        let receiver = receiver.filter(|it| it.is_open() && it.queue == id && giving.is_to(it));
         let Some((mode, credit)) = receiver.map(|it| (it.mode, u64::from(it.credit))) else {
             return Ok(false);
         };
@@ -92,7 +92,7 @@ impl Shard {
         let Some(from) = found.map(|session| session.cursor) else { return Ok(false) };
         let next = self.next_messages(cx, id, session, from, SESSION_SCAN)?;
         let lease = (mode == ReceiveMode::PeekLock).then_some(self.row.last_lease + 1);
-        let most = Most { messages: credit, bytes: BATCH_BYTES as u64, units: u64::MAX };
+        let most = Most { messages: credit.min(giving.left), bytes: BATCH_BYTES as u64, units: u64::MAX };
         let mut take = Take { session, lease, most, acquired: Acquired::default() };
         let mut cursor = from;
         for (sequence, page, _) in next {
@@ -106,6 +106,7 @@ impl Shard {
             if let Some(receiver) = self.receivers.get_mut(&key) {
                 receiver.spend(take.acquired.messages);
             }
+            giving.left -= take.acquired.messages;
             self.hand_out(cx, id, key, lease, take.acquired);
         }
         Ok(cursor > from)

@@ -40,6 +40,7 @@ impl Shard {
     /// Lets `event` happen to a locked message, which ends the lock.
     pub(crate) fn end_lock(&mut self, cx: &Context<'_>, locked: Locked, event: Event, end: End) {
         self.touched.insert(locked.queue);
+        self.judge(cx.now, locked, end);
         self.book_end(locked);
         let queue = self.queues.get_mut(&locked.queue);
         let after = queue.and_then(|queue| queue.settle(locked.page, locked.index, locked.lease, event));

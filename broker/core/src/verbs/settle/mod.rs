@@ -121,7 +121,7 @@ impl Shard {
     /// The lock is let go, and the delivery does not count.
     pub(crate) fn release(&mut self, cx: &Context<'_>, locked: Locked) -> Result<(), Damage> {
         if self.has_expired(cx, locked) {
-            return self.expire_locked(cx, locked);
+            return self.expire_locked(cx, locked, End::Released);
         }
         self.end_lock(cx, locked, Event::Release, End::Released);
         Ok(())
@@ -130,7 +130,7 @@ impl Shard {
     /// The message is set aside.
     fn defer(&mut self, cx: &Context<'_>, locked: Locked) -> Result<(), Damage> {
         if self.has_expired(cx, locked) {
-            return self.expire_locked(cx, locked);
+            return self.expire_locked(cx, locked, End::Deferred);
         }
         self.end_lock(cx, locked, Event::Defer, End::Deferred);
         Ok(())
@@ -147,7 +147,7 @@ impl Shard {
         delay_ms: u64,
     ) -> Result<(), Damage> {
         if self.has_expired(cx, locked) {
-            return self.expire_locked(cx, locked);
+            return self.expire_locked(cx, locked, end);
         }
         let failed = self.failed(locked).saturating_add(1);
         let Some(entity) = self.catalog.get(locked.queue.entity) else { return Ok(()) };
@@ -188,7 +188,9 @@ impl Shard {
         expires_ms <= cx.now.wall_ms
     }
 
-    fn expire_locked(&mut self, cx: &Context<'_>, locked: Locked) -> Result<(), Damage> {
+    /// The message goes because its time is up, whatever `end` its lock would have come to.
+    fn expire_locked(&mut self, cx: &Context<'_>, locked: Locked, end: End) -> Result<(), Damage> {
+        self.judge(cx.now, locked, end);
         let failed = self.failed(locked);
         if self.keep_expired(cx, locked.at(), failed)? {
             self.end_lock(cx, locked, Event::Move, End::Expired);

@@ -48,6 +48,11 @@ impl Order {
         }
     }
 
+    /// Lets nobody take anything any more.
+    pub fn close(&mut self) {
+        self.line.clear();
+    }
+
     /// Takes a receiver out of the line, because it gets a message.
     pub fn leave(&mut self, receiver: &mut Receiver) {
         self.line.remove(&self.rank(receiver));

@@ -14,6 +14,7 @@ use crate::lease::{Hold, Lease, LeaseRow};
 use crate::queue::{Acquired, Most, Queue};
 use crate::receiver::Receiver;
 use crate::shard::Shard;
+use crate::verbs::receive::breaker::Giving;
 use postrider_protocol::limits::{BATCH_BYTES, DELIVERY_MESSAGES};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::ReceiveMode;
@@ -51,32 +52,42 @@ impl Line {
 impl Shard {
     /// Gives out what the queue has ready, to those who hold least of it.
     pub(crate) fn deliver(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
-        let gives = self.catalog.get(id.entity).is_some_and(|entity| entity.settings.may_receive);
-        let to = self.forwards(id).filter(|_| gives);
-        if let Some(to) = &to {
-            self.forward(cx, id, to)?;
+        if let Some(to) = self.forwards(id) {
+            return self.forward(cx, id, &to);
         }
         if self.queues.get(&id).is_some_and(Queue::is_by_session) {
-            return self.deliver_sessions(cx, id, gives);
+            return self.deliver_sessions(cx, id);
         }
-        if gives && self.shares.contains_key(&id) {
-            self.share_out(cx, id);
-        } else if gives && self.queues.get(&id).is_some_and(Queue::has_next) {
-            let mut line = Line::of(self.open_receivers(id));
-            while let Some((receiver, share)) = self.next_share(id, &line) {
-                line.remove(&self.receivers[&receiver]);
-                if !self.deliver_to(cx, id, receiver, share) {
-                    break;
-                }
-                line.extend(self.receivers.get(&receiver).filter(|receiver| receiver.is_open()));
-            }
+        let mut giving = self.giving(id);
+        if giving.left > 0 && self.shares.contains_key(&id) {
+            giving = self.share_out(cx, id, giving);
+        } else if giving.left > 0 && self.queues.get(&id).is_some_and(Queue::has_next) {
+            giving = self.give_out(cx, id, giving);
         }
-        self.answer_drains(id, gives);
-        let wanted = gives && (to.is_some() || self.open_receivers(id).next().is_some());
+        self.gave(id, giving);
+        self.answer_drains(id, giving);
+        let wanted = self.open_receivers(id).any(|receiver| giving.is_to(receiver));
         if let Some(queue) = self.queues.get_mut(&id) {
             self.turn.effects.extend(queue.wants_load(wanted).into_iter().map(Effect::Load));
         }
         Ok(())
+    }
+
+    /// Gives out runs of neighbours from the head; returns what may still be given out.
+    fn give_out(&mut self, cx: &Context<'_>, id: QueueId, mut giving: Giving) -> Giving {
+        let mut line = Line::of(self.open_receivers(id).filter(|receiver| giving.is_to(receiver)));
+        while giving.left > 0
+            && let Some((receiver, share)) = self.next_share(id, &line)
+        {
+            line.remove(&self.receivers[&receiver]);
+            let given = self.deliver_to(cx, id, receiver, share.min(giving.left));
+            if given == 0 {
+                break;
+            }
+            giving.left -= given;
+            line.extend(self.receivers.get(&receiver).filter(|receiver| receiver.is_open()));
+        }
+        giving
     }
 
     fn open_receivers(&self, id: QueueId) -> impl Iterator<Item = &Receiver> {
@@ -102,10 +113,10 @@ impl Shard {
         Some((*key, share.clamp(1, u64::from(credit))))
     }
 
-    /// Gives a receiver what comes next; says whether there was anything that it may have now.
-    fn deliver_to(&mut self, cx: &Context<'_>, id: QueueId, key: ReceiverKey, share: u64) -> bool {
-        let Some(receiver) = self.receivers.get_mut(&key) else { return false };
-        let Some(queue) = self.queues.get_mut(&id) else { return false };
+    /// Gives a receiver what comes next; returns how many messages there were that it may have now.
+    fn deliver_to(&mut self, cx: &Context<'_>, id: QueueId, key: ReceiverKey, share: u64) -> u64 {
+        let Some(receiver) = self.receivers.get_mut(&key) else { return 0 };
+        let Some(queue) = self.queues.get_mut(&id) else { return 0 };
         let most = Most {
             messages: share.min(DELIVERY_MESSAGES as u64),
             bytes: BATCH_BYTES as u64,
@@ -114,11 +125,12 @@ impl Shard {
         let lease = (receiver.mode == ReceiveMode::PeekLock).then_some(self.row.last_lease + 1);
         let acquired = queue.acquire(most, lease, cx.now.wall_ms);
         if acquired.messages == 0 {
-            return false;
+            return 0;
         }
-        receiver.spend(acquired.messages);
+        let given = acquired.messages;
+        receiver.spend(given);
         self.hand_out(cx, id, key, lease, acquired);
-        true
+        given
     }
 
     /// Lets a receiver have messages that were taken for it.
@@ -190,14 +202,15 @@ impl Shard {
     }
 
     /// Answers the receivers that wait to hear that nothing more is ready. What is not given out at the moment is not.
-    fn answer_drains(&mut self, id: QueueId, gives: bool) {
+    fn answer_drains(&mut self, id: QueueId, giving: Giving) {
         let Some(queue) = self.queues.get(&id) else { return };
-        let empty = !gives || (!queue.has_next() && queue.is_all_hot());
+        let empty = !queue.has_next() && queue.is_all_hot();
         // What such a queue could have given to a receiver that is open it has given.
         let nothing_fits = self.shares.contains_key(&id) && (queue.has_next() || queue.is_all_hot());
         for key in queue.receivers.clone() {
             let Some(receiver) = self.receivers.get_mut(&key) else { continue };
-            if !empty && receiver.credit > 0 && !(nothing_fits && receiver.is_open()) {
+            let waits = giving.is_to(receiver) && receiver.credit > 0;
+            if !empty && waits && !(nothing_fits && receiver.is_open()) {
                 continue;
             }
             for ticket in std::mem::take(&mut receiver.draining) {

@@ -10,6 +10,7 @@ use crate::queue::{Acquired, Queue};
 use crate::receiver::Receiver;
 use crate::settings::Balance;
 use crate::shard::Shard;
+use crate::verbs::receive::breaker::Giving;
 use postrider_protocol::limits::{BATCH_BYTES, DELIVERY_MESSAGES};
 use postrider_protocol::request::ReceiveMode;
 use std::collections::BTreeMap;
@@ -27,24 +28,25 @@ struct Sharing {
     balance: Balance,
     /// The queue's units.
     units: u64,
+    giving: Giving,
     order: Order,
     batches: BTreeMap<ReceiverKey, Batch>,
 }
 
 impl Shard {
-    /// Gives out what the queue has ready, one message after the other.
-    pub(super) fn share_out(&mut self, cx: &Context<'_>, id: QueueId) {
-        let Some(settings) = self.sharing(id) else { return };
+    /// Gives out what the queue has ready, one message after the other; returns what may still be given out.
+    pub(super) fn share_out(&mut self, cx: &Context<'_>, id: QueueId, giving: Giving) -> Giving {
+        let Some(settings) = self.sharing(id) else { return giving };
         if self.queues.get(&id).is_none_or(|queue| queue.ready() == 0) {
-            return;
+            return giving;
         }
         let (balance, units, keyed) = (settings.balance, settings.capacity_units, settings.is_keyed());
         let turn = self.shares.get(&id).map_or(0, |share| share.turn);
         let order = Order::new(balance, turn, cx.now.mono_ms);
-        let mut sharing = Sharing { id, balance, units, order, batches: BTreeMap::new() };
+        let mut sharing = Sharing { id, balance, units, giving, order, batches: BTreeMap::new() };
         let receivers = self.queues.get(&id).map_or_else(Vec::new, |queue| queue.receivers.clone());
         for key in receivers {
-            if let Some(receiver) = self.receivers.get_mut(&key) {
+            if let Some(receiver) = self.receivers.get_mut(&key).filter(|receiver| giving.is_to(receiver)) {
                 sharing.order.join(receiver);
             }
         }
@@ -60,6 +62,7 @@ impl Shard {
         for (key, batch) in sharing.batches {
             self.hand_over(cx, id, key, batch.lease, batch.acquired);
         }
+        sharing.giving
     }
 
     /// The message that waits for units goes before all that could pass it.
@@ -204,6 +207,10 @@ impl Shard {
         receiver.spend(1);
         receiver.deliver(1, u64::from(size));
         sharing.order.join(receiver);
+        sharing.giving.left -= 1;
+        if sharing.giving.left == 0 {
+            sharing.order.close();
+        }
         if sharing.batches.get(&key).is_some_and(|batch| batch.is_full(size))
             && let Some(batch) = sharing.batches.remove(&key)
         {
