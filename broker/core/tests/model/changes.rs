@@ -4,6 +4,7 @@ use super::answer::{Answer, Why, invalid, why};
 use super::bulk::content;
 use super::queue::Queue;
 use super::reference::{Entity, Model};
+use super::sessions::Waiting;
 use bytes::Bytes;
 use postrider_core::command::{Change, ReceiverKey};
 use postrider_core::context::Now;
@@ -12,7 +13,7 @@ use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{
     BALANCE, CAPACITY_UNITS, DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind,
     FAIR_KEY, LOCK_DURATION_MS, MAX_BYTES, MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, OptionValue, Options,
-    PRIORITY_LEVELS, RETRY, STATUS,
+    PRIORITY_LEVELS, REQUIRES_SESSION, RETRY, STATUS,
 };
 use postrider_protocol::request::{SettleItem, Settlement};
 use postrider_protocol::rule::{Filter, Rule};
@@ -21,7 +22,7 @@ use postrider_protocol::value::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Model {
-    pub fn change(&mut self, now: Now, connection: u64, change: &Change) -> Result<Answer, Why> {
+    pub fn change(&mut self, shard: u16, now: Now, connection: u64, change: &Change) -> Result<Answer, Why> {
         match change {
             Change::Publish { entity, atomic, messages } => self.publish(now, entity, *atomic, messages),
             Change::Settle(items) => {
@@ -56,7 +57,10 @@ impl Model {
                 self.act_on_scheduled(entity, *action, sequences)
             }
             Change::ReceiveDeferred { handle, sequences } => {
-                self.receive_deferred(now, ReceiverKey { connection, handle: *handle }, sequences)
+                self.receive_deferred(shard, now, ReceiverKey { connection, handle: *handle }, sequences)
+            }
+            Change::SetSessionState { handle, state } => {
+                self.set_state(shard, now, ReceiverKey { connection, handle: *handle }, state.as_ref())
             }
             Change::Purge { address, portion } => self.purge(address, portion),
             Change::Redrive { address, portion, dry_run } => self.redrive(now, address, portion, *dry_run),
@@ -101,6 +105,7 @@ impl Model {
                     queue.messages.get_mut(&sequence).unwrap().deferred = true;
                 }
             }
+            Settlement::Renew { .. } if self.is_by_session(&at) => return Err(invalid("settlement")),
             Settlement::Renew { duration_ms } => {
                 return Ok(Some(self.renew(now, &at, sequence, *duration_ms)));
             }
@@ -166,6 +171,8 @@ impl Model {
             units: u64::MAX,
             fair_key: None,
             mixed: BTreeSet::new(),
+            by_session: options.flag(REQUIRES_SESSION, false),
+            sessions: BTreeMap::new(),
         };
         entity.set(options);
         self.entities.insert(name.key(), entity);
@@ -181,6 +188,8 @@ impl Model {
             self.entities.extract_if(.., |_, entity| goes(entity)).map(|(key, _)| key).collect();
         let closed: Vec<_> =
             self.receivers.extract_if(.., |_, receiver| gone.contains(&receiver.at.0)).collect();
+        let waits = |waiting: &Waiting| gone.contains(&waiting.open.address.entity.key());
+        self.stop_waiting(waits, Some(&why(ErrorCode::NotFound)));
         for (key, receiver) in closed {
             self.closed.insert(key);
             self.refuse_drains(&receiver.draining, &why(ErrorCode::NotFound));

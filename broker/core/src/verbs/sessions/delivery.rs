@@ -66,8 +66,7 @@ impl Shard {
         }
         for number in stirred {
             let owner = self.session(id, number).and_then(|session| session.lock).map(|lock| lock.owner);
-            let key = owner.and_then(|owner| self.by_owner.get(&owner).copied());
-            let Some(key) = key else { continue };
+            let Some(key) = owner.and_then(|owner| self.receiver_at(id, owner)) else { continue };
             while gives && self.deliver_session(cx, id, number, key)? {}
             self.answer_session_drains(key);
         }
@@ -82,7 +81,7 @@ impl Shard {
         session: u64,
         key: ReceiverKey,
     ) -> Result<bool, Damage> {
-        let receiver = self.receivers.get(&key).filter(|it| it.is_open() && it.queue == id);
+        let receiver = self.receivers.get(&key).filter(|receiver| receiver.is_open());
         let Some((mode, credit)) = receiver.map(|it| (it.mode, u64::from(it.credit))) else {
             return Ok(false);
         };
