@@ -82,6 +82,14 @@ impl Model {
         let found =
             self.queues(&|_| true).into_iter().find_map(|at| Some((self.queue(&at)?.locked_by(token)?, at)));
         let (sequence, at) = found.ok_or(why(ErrorCode::LockLost))?;
+        let refused = match &item.settlement {
+            Settlement::DeadLetter { .. } => at.1 == Lane::DeadLetter,
+            Settlement::Renew { .. } => self.is_by_session(&at),
+            _ => false,
+        };
+        if refused {
+            return Err(invalid("settlement"));
+        }
         let message = self.queue_mut(&at).unwrap().messages.get_mut(&sequence).unwrap();
         match &item.settlement {
             Settlement::Abandon { properties, .. }
@@ -97,7 +105,6 @@ impl Model {
             Settlement::Complete => _ = self.queue_mut(&at).unwrap().messages.remove(&sequence),
             Settlement::Release => _ = self.unlock(now, &at, sequence),
             Settlement::Abandon { delay_ms, .. } => self.fail(now, &at, sequence, *delay_ms),
-            Settlement::DeadLetter { .. } if at.1 == Lane::DeadLetter => return Err(invalid("settlement")),
             Settlement::DeadLetter { reason, .. } => self.dead_letter(&at, sequence, reason),
             Settlement::Defer { .. } => {
                 if !self.unlock(now, &at, sequence) {
@@ -105,7 +112,6 @@ impl Model {
                     queue.messages.get_mut(&sequence).unwrap().deferred = true;
                 }
             }
-            Settlement::Renew { .. } if self.is_by_session(&at) => return Err(invalid("settlement")),
             Settlement::Renew { duration_ms } => {
                 return Ok(Some(self.renew(now, &at, sequence, *duration_ms)));
             }

@@ -49,6 +49,9 @@ impl Shard {
         let Some(locked) = self.find_lock(token, offset) else {
             return Ok(Settled::Refused(self.lock_lost(token, offset)));
         };
+        if let Err(refusal) = self.check_locked(locked, what) {
+            return Ok(Settled::Refused(refusal));
+        }
         if let Some(changes) = changes_of(what)
             && let Err(refusal) = self.change_properties(cx, locked.at(), changes)?
         {
@@ -61,23 +64,28 @@ impl Shard {
                 self.fail(cx, locked, End::Abandoned, reason_of(properties), *delay_ms)?;
             }
             Settlement::Defer { .. } => self.defer(cx, locked)?,
-            Settlement::DeadLetter { .. } if locked.queue.lane == Lane::DeadLetter => {
-                let text = "is dead-letter, but the message is a dead letter already; complete or abandon it";
-                return Ok(Settled::Refused(Refusal::invalid("settlement", text)));
-            }
             Settlement::DeadLetter { reason, description, .. } => {
                 self.dead_letter_locked(cx, locked, self.failed(locked), reason, description)?;
-            }
-            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
-                let text =
-                    "is renew, but the message's lock lasts as long as its session's; renew the session";
-                return Ok(Settled::Refused(Refusal::invalid("settlement", text)));
             }
             Settlement::Renew { duration_ms } => {
                 return Ok(Settled::Renewed(self.renew(cx, locked, *duration_ms)));
             }
         }
         Ok(Settled::Done)
+    }
+
+    /// Refuses what cannot be done with a message in its queue, before anything of it is changed.
+    fn check_locked(&self, locked: Locked, what: &Settlement) -> Result<(), Refusal> {
+        let text = match what {
+            Settlement::DeadLetter { .. } if locked.queue.lane == Lane::DeadLetter => {
+                "is dead-letter, but the message is a dead letter already; complete or abandon it"
+            }
+            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
+                "is renew, but the message's lock lasts as long as its session's; renew the session"
+            }
+            _ => return Ok(()),
+        };
+        Err(Refusal::invalid("settlement", text))
     }
 
     /// The lock is let go, and the delivery does not count.
