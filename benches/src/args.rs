@@ -58,6 +58,18 @@ pub struct Args {
     /// Messages of the backlog scenario, 200 bytes each
     #[arg(long, default_value_t = 1_000_000)]
     pub backlog: u64,
+    /// Sessions of the sessions scenario, three messages each
+    #[arg(long, default_value_t = 100_000)]
+    pub sessions: u64,
+    /// How many of them are accepted, one after the other
+    #[arg(long, default_value_t = 5_000)]
+    pub accepts: u64,
+    /// Messages of the capacity scenario
+    #[arg(long, default_value_t = 10_000)]
+    pub capacity_messages: u64,
+    /// Milliseconds that its consumers work on each
+    #[arg(long, default_value_t = 10)]
+    pub work_ms: u64,
     /// The broker's program; the one beside this program where nothing is said
     #[arg(long, value_name = "PATH")]
     postrider: Option<PathBuf>,
@@ -92,6 +104,10 @@ pub enum Scenario {
     Fanout,
     /// Many messages and nobody receiving; then a restart after SIGKILL
     Backlog,
+    /// Accepting the next session, where there are many
+    Sessions,
+    /// Work that capacity units bound
+    Capacity,
 }
 
 /// How producers publish.

@@ -74,6 +74,40 @@ pub struct Backlog {
     pub resident_after_restart_mib: f64,
 }
 
+/// The figures of accepting sessions; each pair is the median and the 99th percentile, in microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Sessions {
+    /// Sessions in the queue at first.
+    pub sessions: u64,
+    /// How many were accepted, one after the other.
+    pub accepts: u64,
+    /// From asking for the next session until its lock.
+    pub accept_us: (f64, f64),
+    /// Until its first message.
+    pub first_message_us: (f64, f64),
+    /// Until that was completed and the session let go of.
+    pub whole_us: (f64, f64),
+    /// Resident memory of the broker at the end, MiB.
+    pub resident_mib: f64,
+}
+
+/// The figures of work that capacity units bound, from what its consumers saw.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Capacity {
+    /// Messages that were worked on.
+    pub messages: u64,
+    /// Milliseconds of work on each.
+    pub work_ms: u64,
+    /// Units of the queue.
+    pub units: u64,
+    /// The most units that were in flight.
+    pub most: u64,
+    /// Units in flight, as their mean over the time with a backlog, of all units.
+    pub utilisation: f64,
+    /// How long all took.
+    pub seconds: f64,
+}
+
 /// The figures of a part alone.
 #[derive(Debug, Clone, Serialize)]
 pub struct Micro {

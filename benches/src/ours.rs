@@ -4,7 +4,7 @@
 use crate::shape::Shape;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use postrider_client::{Client, Confirm, Delivery, Receiver, Sender};
+use postrider_client::{Client, Confirm, Delivery, Message, Receiver, Sender, SessionReceiver};
 use std::time::Duration;
 
 /// How long a consumer waits for messages before it looks around.
@@ -32,7 +32,12 @@ impl Publisher {
 
     /// Publishes messages together and waits until all are stored.
     pub async fn send_batch(&self, bodies: impl Iterator<Item = Bytes>) -> Result<()> {
-        for outcome in self.sender.send_batch(bodies.map(|body| self.shape.message(body)).collect()).await? {
+        self.send(bodies.map(|body| self.shape.message(body)).collect()).await
+    }
+
+    /// Publishes messages as they are, together, and waits until all are stored.
+    pub async fn send(&self, messages: Vec<Message>) -> Result<()> {
+        for outcome in self.sender.send_batch(messages).await? {
             outcome?;
         }
         Ok(())
@@ -77,5 +82,24 @@ impl Consumer {
     /// Ends the connection.
     pub async fn close(self) -> Result<()> {
         Ok(self.client.close().await?)
+    }
+}
+
+/// A connection that accepts sessions.
+pub struct Sessions {
+    client: Client,
+    address: String,
+}
+
+impl Sessions {
+    /// Connects.
+    pub async fn open(url: &str, address: &str) -> Result<Self> {
+        Ok(Sessions { client: Client::connect(url).await?, address: address.to_owned() })
+    }
+
+    /// Locks the next session, for a receiver of one message at a time.
+    pub async fn accept_next(&self) -> Result<SessionReceiver> {
+        let next = self.client.session_receiver(&self.address).next();
+        Ok(next.receiver(|receiver| receiver.prefetch(1)).accept().await?)
     }
 }

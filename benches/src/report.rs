@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::disk::SyncLatency;
-use crate::figures::{Backlog, Figures, Micro};
+use crate::figures::{Backlog, Capacity, Figures, Micro, Sessions};
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::Serialize;
@@ -16,6 +16,8 @@ pub struct Report {
     micro: Vec<Micro>,
     end_to_end: Vec<Figures>,
     backlog: Option<Backlog>,
+    sessions: Option<Sessions>,
+    capacity: Option<Capacity>,
 }
 
 impl Report {
@@ -23,7 +25,15 @@ impl Report {
     pub fn new(args: &Args) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let sync = SyncLatency::measure(&args.dir())?;
-        Ok(Report { cores, sync: vec![sync], micro: Vec::new(), end_to_end: Vec::new(), backlog: None })
+        Ok(Report {
+            cores,
+            sync: vec![sync],
+            micro: Vec::new(),
+            end_to_end: Vec::new(),
+            backlog: None,
+            sessions: None,
+            capacity: None,
+        })
     }
 
     /// Measures the disk's latency once more, when everything is done.
@@ -48,6 +58,16 @@ impl Report {
         self.backlog = Some(backlog);
     }
 
+    /// Adds the sessions.
+    pub fn add_sessions(&mut self, sessions: Sessions) {
+        self.sessions = Some(sessions);
+    }
+
+    /// Adds the work within a capacity.
+    pub fn add_capacity(&mut self, capacity: Capacity) {
+        self.capacity = Some(capacity);
+    }
+
     /// Prints everything.
     pub fn print(&self, json: bool) -> Result<()> {
         if json {
@@ -67,6 +87,12 @@ impl Report {
         }
         if let Some(backlog) = &self.backlog {
             println!("{}\n", backlog_table(backlog));
+        }
+        if let Some(sessions) = &self.sessions {
+            println!("{}\n", sessions_table(sessions));
+        }
+        if let Some(capacity) = &self.capacity {
+            println!("{}\n", capacity_table(capacity));
         }
         Ok(())
     }
@@ -143,6 +169,37 @@ fn backlog_table(backlog: &Backlog) -> Table {
     ];
     for (name, value) in rows {
         table.add_row([name.to_owned(), number(Some(value), 0)]);
+    }
+    table
+}
+
+fn sessions_table(figures: &Sessions) -> Table {
+    let title = format!("{} of {} sessions, one after the other", figures.accepts, figures.sessions);
+    let mut table = table(&[&title, "p50 us", "p99 us"], 1);
+    let rows = [
+        ("accept the next one", figures.accept_us),
+        ("and its first message", figures.first_message_us),
+        ("and complete it, and close", figures.whole_us),
+    ];
+    for (name, (p50, p99)) in rows {
+        table.add_row([name.to_owned(), number(Some(p50), 0), number(Some(p99), 0)]);
+    }
+    table.add_row(["RSS MiB".to_owned(), number(Some(figures.resident_mib), 0), String::new()]);
+    table
+}
+
+fn capacity_table(figures: &Capacity) -> Table {
+    let mut table = table(&["work within a capacity", ""], 1);
+    let rows = [
+        ("messages", figures.messages as f64, 0),
+        ("ms of work on each", figures.work_ms as f64, 0),
+        ("units", figures.units as f64, 0),
+        ("most units in flight", figures.most as f64, 0),
+        ("% of the units in use", figures.utilisation * 100.0, 1),
+        ("seconds", figures.seconds, 1),
+    ];
+    for (name, value, decimals) in rows {
+        table.add_row([name.to_owned(), number(Some(value), decimals)]);
     }
     table
 }

@@ -208,7 +208,7 @@ fn lists_of_numbers_may_grow() {
                     }
                     other => panic!("{other:?}"),
                 };
-                assert_eq!((read(&longer), read(&[7])), ((100, 101, 117), (7, 0, 0)));
+                assert_eq!((read(&longer), read(&[7])), ((100, 101, 118), (7, 0, 0)));
             }
             _ => {}
         }

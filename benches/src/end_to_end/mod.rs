@@ -1,8 +1,10 @@
 //! The real program under load, each case with a fresh one.
 
 mod backlog;
+mod capacity;
 mod meter;
 mod scenarios;
+mod sessions;
 mod site;
 
 use crate::args::{Args, Mode, Scenario};
@@ -28,6 +30,12 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.wants(Scenario::Backlog) {
         report.add_backlog(backlog::measure(args).await?);
+    }
+    if args.wants(Scenario::Sessions) {
+        report.add_sessions(sessions::measure(args).await?);
+    }
+    if args.wants(Scenario::Capacity) {
+        report.add_capacity(capacity::measure(args).await?);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::load::{self, Crew, Load};
 use crate::ours::{Consumer, Publisher};
 use anyhow::Result;
 use postrider_client::Options;
+use postrider_protocol::options;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub const ADDRESS: &str = "bench";
 
 /// A broker and the load on it.
 pub struct Site<'a> {
-    args: &'a Args,
+    pub args: &'a Args,
     pub broker: Broker,
     pub load: Arc<Load>,
 }
@@ -22,8 +23,24 @@ pub struct Site<'a> {
 impl<'a> Site<'a> {
     /// A fresh broker with a queue.
     pub async fn with_queue(args: &'a Args, size: usize, most: u64) -> Result<Self> {
+        Self::with(args, args.shape.options()?, size, most).await
+    }
+
+    /// A fresh broker with a queue whose messages belong to sessions.
+    pub async fn with_session_queue(args: &'a Args, size: usize) -> Result<Self> {
+        let options = args.shape.options()?.with_flag(options::REQUIRES_SESSION, true);
+        Self::with(args, options, size, 0).await
+    }
+
+    /// A fresh broker with a queue that has so many capacity units. None are written off.
+    pub async fn with_capacity(args: &'a Args, size: usize, units: u64) -> Result<Self> {
+        let options = args.shape.options()?.with_number(options::CAPACITY_UNITS, units);
+        Self::with(args, options.with_number(options::CAPACITY_REFILL_PERCENT, 0), size, 0).await
+    }
+
+    async fn with(args: &'a Args, options: Options, size: usize, most: u64) -> Result<Self> {
         let broker = Broker::start(args).await?;
-        broker.control().admin().create_queue(ADDRESS, args.shape.options()?).await?;
+        broker.control().admin().create_queue(ADDRESS, options).await?;
         Ok(Site { args, broker, load: Arc::new(Load::new(size, args.unconfirmed, most)) })
     }
 

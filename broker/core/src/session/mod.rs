@@ -80,6 +80,8 @@ pub(crate) struct Sessions {
     pub fresh: BTreeMap<u64, u64>,
     /// Sessions where something has happened in this turn: a message may go, or the session itself.
     pub stirred: BTreeSet<u64>,
+    /// Sessions whose lock has ended, which go to those who wait for them by name.
+    pub freed: BTreeSet<u64>,
     /// Sessions whose next message waits for capacity units.
     pub starved: BTreeSet<u64>,
     /// In the order they came.
@@ -199,7 +201,10 @@ impl Sessions {
             }),
             ("every session has an id", self.by_id.len() == self.all.len()),
             ("nothing is left to be sealed", {
-                self.dirty.is_empty() && self.fresh.is_empty() && self.stirred.is_empty()
+                self.dirty.is_empty()
+                    && self.fresh.is_empty()
+                    && self.stirred.is_empty()
+                    && self.freed.is_empty()
             }),
         ];
         match claims.iter().find(|(_, holds)| !holds) {

@@ -1,5 +1,6 @@
 //! Answers without the words for people: what the model can know.
 
+use bytes::Bytes;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::reply::{Published, Reply, Settled};
 
@@ -7,10 +8,26 @@ use postrider_protocol::reply::{Published, Reply, Settled};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Done,
-    Opened { lock_ms: u64 },
+    /// The session is empty where there is none.
+    Opened {
+        lock_ms: u64,
+        session: String,
+        until_ms: u64,
+    },
+    Renewed {
+        until_ms: u64,
+    },
+    State {
+        state: Option<Bytes>,
+        changed_ms: u64,
+    },
     Published(Vec<Result<Taken, Why>>),
     Settled(Vec<Result<Option<u64>, Why>>),
-    Worked { done: u64, examined: u64, next: u64 },
+    Worked {
+        done: u64,
+        examined: u64,
+        next: u64,
+    },
     Refused(Why),
 }
 
@@ -44,7 +61,15 @@ impl Answer {
     pub fn of(reply: &Reply) -> Self {
         match reply {
             Reply::Done => Answer::Done,
-            Reply::Opened { lock_duration_ms, .. } => Answer::Opened { lock_ms: *lock_duration_ms },
+            Reply::Opened { lock_duration_ms, session_id, locked_until_ms, .. } => Answer::Opened {
+                lock_ms: *lock_duration_ms,
+                session: session_id.clone(),
+                until_ms: *locked_until_ms,
+            },
+            Reply::SessionRenewed { locked_until_ms } => Answer::Renewed { until_ms: *locked_until_ms },
+            Reply::SessionState { state, changed_ms } => {
+                Answer::State { state: state.clone(), changed_ms: *changed_ms }
+            }
             Reply::Published(runs) => {
                 let items = runs.iter().flat_map(|(count, first)| (0..*count).map(|at| first.at(at)));
                 Answer::Published(items.map(published).collect())

@@ -1,14 +1,16 @@
-//! Work on many messages, and on some by their numbers, made into commands.
+//! Work on many messages, on some by their numbers, and on sessions, made into commands.
 
 use super::history::entity;
-use super::ops::{Op, Part};
+use super::ops::{Op, Part, Wish};
+use super::queue::Queue;
 use super::reference::Entity;
 use super::run::Run;
-use postrider_core::command::{Change, Portion, ReceiverKey};
+use super::support::world::body;
+use postrider_core::command::{Change, Command, Owner, Portion, ReceiverKey};
 use postrider_protocol::name::{Address, Lane};
 use postrider_protocol::options::{BALANCE, CAPACITY_UNITS, EntityKind, FAIR_KEY, Options, STATUS};
 use postrider_protocol::reply::PeekState;
-use postrider_protocol::request::{ScheduledAction, Selection, States};
+use postrider_protocol::request::{ScheduledAction, Selection, SessionWish, States};
 
 /// No message has this number.
 const UNKNOWN: u64 = 1_000_000;
@@ -38,8 +40,55 @@ impl Run {
                 let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
                 self.receive_deferred(key, picks, *client);
             }
+            Op::RenewSession { client, handle } => {
+                let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
+                let ticket = self.ticket(key.connection);
+                self.send(self.shard_of(key), Command::RenewSession { ticket, handle: *handle });
+            }
+            Op::GetState { client, handle } => {
+                let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
+                let ticket = self.ticket(key.connection);
+                self.send(self.shard_of(key), Command::GetSessionState { ticket, handle: *handle });
+            }
+            Op::SetState { client, handle, bytes } => {
+                let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
+                let state = bytes.map(body);
+                let change = Change::SetSessionState { handle: *handle, state };
+                self.stamped_by(self.shard_of(key), *client, change);
+            }
             _ => {}
         }
+    }
+
+    /// The shard where a receiver is open, or waits for its session.
+    pub fn shard_of(&self, key: ReceiverKey) -> u16 {
+        let waits = || self.model.waiting.iter().find(|waiting| waiting.key() == key).map(|it| it.shard);
+        self.model.receivers.get(&key).map(|open| open.shard).or_else(waits).unwrap_or(0)
+    }
+
+    /// The session that is asked for, and how long it is waited for. Who holds something of another queue does not
+    /// wait: it would be let go in the middle of a turn's end.
+    pub fn wish(&mut self, address: &Address, owner: Owner, wish: &Wish) -> (SessionWish, u64) {
+        let at = (address.entity.key(), address.lane);
+        if self.model.is_by_session(&at) == wish.wrong {
+            return (SessionWish::None, 0);
+        }
+        let opens = |it: &Command| matches!(it, Command::OpenReceiver(open) if open.owner == owner);
+        if self.gathered.values().flatten().any(opens) {
+            self.flush();
+        }
+        let session = match wish.session {
+            0 => SessionWish::Next,
+            number => SessionWish::Named(format!("s{number}")),
+        };
+        let open =
+            self.model.receivers.values().filter(|open| open.owner == owner).map(|open| open.at.clone());
+        let locked = self.model.queues(&|_| true).into_iter().filter(|at| {
+            let mut locks = self.model.queue(at).into_iter().flat_map(Queue::locks);
+            locks.any(|lock| lock.owner == owner)
+        });
+        let waits = open.chain(locked).all(|other| other == at);
+        (session, if waits { wish.wait_s * 1_000 } else { 0 })
     }
 
     /// Deferred messages, and among them any other.

@@ -3,6 +3,7 @@
 use super::answer::{Answer, Why, invalid, why};
 use super::queue::{Lock, Message};
 use super::reference::{Durations, Model};
+use super::sessions::Hold;
 use bytes::{Bytes, BytesMut};
 use postrider_core::command::{Portion, ReceiverKey};
 use postrider_core::context::Now;
@@ -129,6 +130,10 @@ impl Model {
         let mut done = 0;
         for number in chosen {
             let message = trial.redriven(now, number);
+            // Without a session it would come back at once.
+            if trial.by_session && message.session.is_none() {
+                continue;
+            }
             if !trial.fits(message.size) {
                 let full = Err(why(ErrorCode::QuotaExceeded));
                 return if done == 0 { full } else { Ok(Answer::Worked { done, examined, next: number }) };
@@ -165,21 +170,32 @@ impl Model {
     }
 
     /// What the core has handed out is what was asked for and is deferred.
-    pub fn receive_deferred(&mut self, now: Now, key: ReceiverKey, numbers: &[u64]) -> Result<Answer, Why> {
-        let receiver = self.receivers.get(&key).cloned().ok_or(invalid("handle"))?;
+    pub fn receive_deferred(
+        &mut self,
+        shard: u16,
+        now: Now,
+        key: ReceiverKey,
+        numbers: &[u64],
+    ) -> Result<Answer, Why> {
+        let receiver = self.receiver(shard, key).cloned().ok_or(invalid("handle"))?;
         let at = receiver.at.clone();
         if !self.entities[&at.0].may_receive {
             return Err(why(ErrorCode::Disabled));
         }
         let own_ms = if receiver.lock_ms == 0 { self.entities[&at.0].lock_ms } else { receiver.lock_ms };
-        let (until_ms, deadline_ms) = (now.wall_ms + own_ms, now.mono_ms + own_ms);
+        let session = self.session_of(&receiver);
+        let until = |(_, hold): &(String, Hold)| (hold.until_ms, hold.deadline_ms);
+        let (until_ms, deadline_ms) =
+            session.as_ref().map_or((now.wall_ms + own_ms, now.mono_ms + own_ms), until);
         let (mut taken, mut results) = (Vec::new(), Vec::new());
         // The token is the core's to choose.
         let token = self.handed.front().map(|handed| handed.token);
         for number in numbers {
             let queue = self.queue_mut(&at).unwrap();
             let is_there = |message: &&mut Message| {
-                message.state() == PeekState::Deferred && message.expires_ms > now.wall_ms
+                message.state() == PeekState::Deferred
+                    && message.expires_ms > now.wall_ms
+                    && session.as_ref().is_none_or(|(id, _)| message.session.as_ref() == Some(id))
             };
             let Some(message) = queue.messages.get_mut(number).filter(is_there) else {
                 results.push(Err(why(ErrorCode::MessageNotFound)));

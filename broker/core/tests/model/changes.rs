@@ -4,6 +4,7 @@ use super::answer::{Answer, Why, invalid, why};
 use super::bulk::content;
 use super::queue::Queue;
 use super::reference::{Entity, Model};
+use super::sessions::Waiting;
 use bytes::Bytes;
 use postrider_core::command::{Change, ReceiverKey};
 use postrider_core::context::Now;
@@ -12,7 +13,7 @@ use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::{
     BALANCE, CAPACITY_UNITS, DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS, DEFAULT_TTL_MS, EntityKind,
     FAIR_KEY, LOCK_DURATION_MS, MAX_BYTES, MAX_DELIVERY_COUNT, MAX_MESSAGES, ON_FULL, OptionValue, Options,
-    PRIORITY_LEVELS, RETRY, STATUS,
+    PRIORITY_LEVELS, REQUIRES_SESSION, RETRY, STATUS,
 };
 use postrider_protocol::request::{SettleItem, Settlement};
 use postrider_protocol::rule::{Filter, Rule};
@@ -21,7 +22,7 @@ use postrider_protocol::value::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Model {
-    pub fn change(&mut self, now: Now, connection: u64, change: &Change) -> Result<Answer, Why> {
+    pub fn change(&mut self, shard: u16, now: Now, connection: u64, change: &Change) -> Result<Answer, Why> {
         match change {
             Change::Publish { entity, atomic, messages } => self.publish(now, entity, *atomic, messages),
             Change::Settle(items) => {
@@ -56,7 +57,10 @@ impl Model {
                 self.act_on_scheduled(entity, *action, sequences)
             }
             Change::ReceiveDeferred { handle, sequences } => {
-                self.receive_deferred(now, ReceiverKey { connection, handle: *handle }, sequences)
+                self.receive_deferred(shard, now, ReceiverKey { connection, handle: *handle }, sequences)
+            }
+            Change::SetSessionState { handle, state } => {
+                self.set_state(shard, now, ReceiverKey { connection, handle: *handle }, state.as_ref())
             }
             Change::Purge { address, portion } => self.purge(address, portion),
             Change::Redrive { address, portion, dry_run } => self.redrive(now, address, portion, *dry_run),
@@ -78,6 +82,14 @@ impl Model {
         let found =
             self.queues(&|_| true).into_iter().find_map(|at| Some((self.queue(&at)?.locked_by(token)?, at)));
         let (sequence, at) = found.ok_or(why(ErrorCode::LockLost))?;
+        let refused = match &item.settlement {
+            Settlement::DeadLetter { .. } => at.1 == Lane::DeadLetter,
+            Settlement::Renew { .. } => self.is_by_session(&at),
+            _ => false,
+        };
+        if refused {
+            return Err(invalid("settlement"));
+        }
         let message = self.queue_mut(&at).unwrap().messages.get_mut(&sequence).unwrap();
         match &item.settlement {
             Settlement::Abandon { properties, .. }
@@ -93,7 +105,6 @@ impl Model {
             Settlement::Complete => _ = self.queue_mut(&at).unwrap().messages.remove(&sequence),
             Settlement::Release => _ = self.unlock(now, &at, sequence),
             Settlement::Abandon { delay_ms, .. } => self.fail(now, &at, sequence, *delay_ms),
-            Settlement::DeadLetter { .. } if at.1 == Lane::DeadLetter => return Err(invalid("settlement")),
             Settlement::DeadLetter { reason, .. } => self.dead_letter(&at, sequence, reason),
             Settlement::Defer { .. } => {
                 if !self.unlock(now, &at, sequence) {
@@ -166,6 +177,8 @@ impl Model {
             units: u64::MAX,
             fair_key: None,
             mixed: BTreeSet::new(),
+            by_session: options.flag(REQUIRES_SESSION, false),
+            sessions: BTreeMap::new(),
         };
         entity.set(options);
         self.entities.insert(name.key(), entity);
@@ -181,6 +194,8 @@ impl Model {
             self.entities.extract_if(.., |_, entity| goes(entity)).map(|(key, _)| key).collect();
         let closed: Vec<_> =
             self.receivers.extract_if(.., |_, receiver| gone.contains(&receiver.at.0)).collect();
+        let waits = |waiting: &Waiting| gone.contains(&waiting.open.address.entity.key());
+        self.stop_waiting(waits, Some(&why(ErrorCode::NotFound)));
         for (key, receiver) in closed {
             self.closed.insert(key);
             self.refuse_drains(&receiver.draining, &why(ErrorCode::NotFound));

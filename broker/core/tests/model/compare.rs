@@ -33,7 +33,9 @@ impl Run {
                     for at in 0..page.len() {
                         let record = Record::decode(page.record(at).unwrap()).unwrap();
                         let name = self.ids[&(shard, queue.entity)].clone();
-                        let numbers = self.model.numbered.entry((name, record.message)).or_default();
+                        let enqueued = (record.enqueued_sequence, record.enqueued_time_ms);
+                        let known = (name, record.message, enqueued);
+                        let numbers = self.model.numbered.entry(known).or_default();
                         numbers.push_back(first + at as u64);
                     }
                 }
@@ -52,14 +54,17 @@ impl Run {
         let all = self.model.handed.clone();
         let count = all.len();
         let (world, now) = (&self.world, self.world.now);
-        self.model.tick(&|name| world.home(name) == shard, now);
+        let here = |name: &EntityName| world.home(name) == shard;
+        self.model.tick(&here, shard, now);
         commands.iter().for_each(|command| self.model.decide(shard, now, command));
+        self.model.wake_all(&here, shard, now);
         self.handed = all.into_iter().take(count - self.model.handed.len()).collect();
     }
 
     /// A shard has begun again: receivers are gone, locks stay, their deadlines count from now.
     pub fn reloaded(&mut self, shard: u16) {
         self.model.receivers.retain(|_, receiver| receiver.shard != shard);
+        self.model.waiting.retain(|waiting| waiting.shard != shard);
         let now = self.world.now;
         let Run { model, .. } = self;
         let leases = &model.leases;
@@ -69,6 +74,7 @@ impl Run {
             lock.deadline_ms = now.mono_ms + lock.until_ms.saturating_sub(now.wall_ms).min(longest_ms);
             lock.receiver = None;
         }
+        self.sessions_reloaded(shard);
         self.compare(shard);
     }
 
@@ -86,11 +92,13 @@ impl Run {
         self.scan(shard);
         let locks = self.model.queues(&here).into_iter().filter_map(|at| self.model.queue(&at));
         let deadlines = locks.flat_map(Queue::locks).map(|lock| lock.deadline_ms);
-        let deadline = deadlines.chain(self.alarms(&here)).min();
+        let deadline = deadlines.chain(self.alarms(&here)).chain(self.session_deadlines(shard)).min();
         if let Some(deadline) = deadline {
             assert!(
                 machine.next_deadline_ms(self.world.now).is_some_and(|next| next <= deadline),
-                "would wake too late"
+                "would wake too late for {deadline}: {:?} at {:?}",
+                machine.next_deadline_ms(self.world.now),
+                self.world.now
             );
         }
         assert!(machine.next_deadline_ms(self.world.now).is_none_or(|next| next > 0));
@@ -133,6 +141,8 @@ impl Run {
             scheduled: entity.scheduled.len() as u64,
             duplicates: entity.duplicates,
             dropped: entity.dropped,
+            sessions: entity.session_ids().len() as u64,
+            // No history passes messages on or opens a breaker.
             ..Counters::default()
         }
     }
@@ -153,6 +163,7 @@ impl Run {
         let locked: BTreeSet<_> = queues.flat_map(Queue::locks).map(|lock| lock.token.lease).collect();
         assert_eq!(rows.range(&KeyRange::leases(shard)).count(), locked.len(), "lease rows");
         self.scan_outcomes(shard);
+        self.scan_sessions(shard);
     }
 
     /// The lowest row of a client holds something that the client has not confirmed.

@@ -28,13 +28,18 @@ impl Run {
         let at = receiver.at.clone();
         assert!(self.model.entities[&at.0].may_receive, "{at:?} gives nothing out");
         assert_eq!((&self.ids[&(shard, deliver.queue.entity)], deliver.queue.lane), (&at.0, at.1));
+        assert!(!self.model.is_by_session(&at) || self.model.session_of(&receiver).is_some(), "{receiver:?}");
         let plainly = at.1 == Lane::DeadLetter || self.model.entities[&at.0].shares_plainly();
         if plainly {
             self.is_fair(deliver);
         }
         let own_ms =
             if receiver.lock_ms == 0 { self.model.entities[&at.0].lock_ms } else { receiver.lock_ms };
-        let until_ms = if receiver.deletes { 0 } else { self.world.now.wall_ms + own_ms };
+        let session = self.model.session_of(&receiver);
+        let own = (self.world.now.wall_ms + own_ms, self.world.now.mono_ms + own_ms);
+        let (until_ms, deadline_ms) =
+            session.as_ref().map_or(own, |(_, hold)| (hold.until_ms, hold.deadline_ms));
+        let until_ms = if receiver.deletes { 0 } else { until_ms };
         assert_eq!((deliver.token.shard, deliver.locked_until_ms), (shard, until_ms));
         assert_eq!(deliver.token.lease == 0, receiver.deletes);
         let messages: Vec<_> = messages_of(deliver).collect();
@@ -51,7 +56,9 @@ impl Run {
             if !plainly {
                 self.share(&at, sequence);
             }
-            let deadline_ms = self.world.now.mono_ms + own_ms;
+            if let Some((id, _)) = &session {
+                assert_eq!(self.model.entities[&at.0].next_of(id), Some(sequence), "not in order in {id}");
+            }
             let queue = self.model.queue_mut(&at).unwrap();
             if plainly {
                 assert_eq!(queue.head(), Some(sequence), "not in order, or locked already");
@@ -127,15 +134,15 @@ impl Run {
         assert_eq!(receiver.draining.len() + 1, before, "nobody waits under {ticket:?}");
         assert_eq!(receiver.delivered, delivered);
         let credit = std::mem::take(&mut receiver.credit);
-        let (at, deletes) = (receiver.at.clone(), receiver.deletes);
-        let head = self.model.could_get(&at, deletes);
+        let receiver = receiver.clone();
+        let head = self.model.could_get(&receiver);
         assert!(credit == 0 || head.is_none(), "{key:?} could have got {head:?}");
     }
 
     /// When nothing has to be read first, whatever can be given out was given out.
     pub fn nobody_waits(&self, shard: u16) {
         for (key, receiver) in self.model.receivers.iter().filter(|(_, receiver)| receiver.shard == shard) {
-            let head = self.model.could_get(&receiver.at, receiver.deletes);
+            let head = self.model.could_get(receiver);
             assert!(receiver.credit == 0 || head.is_none(), "{key:?} waits for {head:?}");
             assert!(receiver.draining.is_empty(), "{key:?} was not told that it is drained");
         }

@@ -11,9 +11,9 @@ use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::options::{
     BALANCE, CAPACITY_REFILL_PERCENT, CAPACITY_UNITS, DEAD_LETTER_ON_EXPIRATION, DEDUP_WINDOW_MS,
     DEFAULT_TTL_MS, EntityKind, FAIR_KEY, LOCK_DURATION_MS, MAX_BYTES, MAX_DELIVERY_COUNT, MAX_MESSAGES,
-    ON_FULL, Options, PRIORITY_LEVELS, RETRY, STATUS,
+    ON_FULL, Options, PRIORITY_LEVELS, REQUIRES_SESSION, RETRY, STATUS,
 };
-use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, SettleItem, Settlement, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SettleItem, Settlement, Stamp};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::value::{Id, Value};
 
@@ -100,7 +100,8 @@ fn options(setup: &Setup) -> Options {
     let (max_messages, max_bytes) = (leave(setup.max_messages), leave(setup.max_bytes));
     let (units, fair) = (leave(setup.units), setup.fair.filter(|fair| *fair));
     let setup = &Setup { max_messages, max_bytes, units, fair, ..*setup };
-    changes(setup).with_number(PRIORITY_LEVELS, setup.levels)
+    let options = changes(setup).with_number(PRIORITY_LEVELS, setup.levels);
+    if setup.by_session { options.with_flag(REQUIRES_SESSION, true) } else { options }
 }
 
 /// What consumers change where they change something.
@@ -188,12 +189,13 @@ impl Run {
 
     fn client_op(&mut self, op: &Op) {
         match op {
-            Op::Open { client, handle, entity: at, dead, delete, lock_s, let_go, hold } => {
+            Op::Open { client, handle, entity: at, dead, delete, lock_s, let_go, hold, wish } => {
                 let lane = if *dead { Lane::DeadLetter } else { Lane::Main };
                 let address = Address { entity: entity(*at), lane };
                 let shard = self.world.home(&address.entity);
                 let owner = Owner { client: *client as u128, handle: *handle };
                 self.close_elsewhere(shard, owner);
+                let (session, wait_ms) = self.wish(&address, owner, wish);
                 let open = OpenReceiver {
                     ticket: self.ticket(self.connections[*client]),
                     owner,
@@ -203,8 +205,8 @@ impl Run {
                     release_on_disconnect: *let_go,
                     held: if *hold { self.held(shard, owner) } else { Vec::new() },
                     weight: 1 + handle,
-                    session: SessionWish::None,
-                    wait_ms: 0,
+                    session,
+                    wait_ms,
                 };
                 self.send(shard, Command::OpenReceiver(open));
             }
@@ -219,9 +221,8 @@ impl Run {
             }
             Op::Close { client, handle } => {
                 let key = ReceiverKey { connection: self.connections[*client], handle: *handle };
-                let shard = self.model.receivers.get(&key).map_or(0, |open| open.shard);
                 let ticket = self.ticket(key.connection);
-                self.send(shard, Command::CloseReceiver { ticket, handle: *handle });
+                self.send(self.shard_of(key), Command::CloseReceiver { ticket, handle: *handle });
             }
             Op::Disconnect { client } => {
                 self.send_to_all(&Command::Disconnected { connection: self.connections[*client] });
@@ -266,9 +267,11 @@ impl Run {
             id => Id::Text(id.to_string()),
         });
         let due_ms = |seconds| self.world.now.wall_ms.saturating_add_signed(seconds * 1_000);
+        message.session_id = (sent.session > 0).then(|| format!("s{}", sent.session));
         message.cost = (sent.cost > 0).then_some(sent.cost);
         if sent.key > 0 {
-            message.partition_key = Some(format!("k{}", sent.key));
+            // A session is a partition: where both are named, they are the same.
+            message.partition_key = message.session_id.clone().or(Some(format!("k{}", sent.key)));
             message = message.with_property("customer", i64::from(sent.key));
         }
         message.scheduled_enqueue_time_ms = sent.due_s.map(due_ms);
@@ -288,7 +291,9 @@ impl Run {
         }
         let elsewhere =
             self.model.receivers.iter().filter(|(_, open)| open.owner == owner && open.shard != shard);
-        let elsewhere: Vec<_> = elsewhere.map(|(key, open)| (*key, open.shard)).collect();
+        let waits = self.model.waiting.iter().filter(|it| it.open.owner == owner && it.shard != shard);
+        let waits = waits.map(|waiting| (waiting.key(), waiting.shard));
+        let elsewhere: Vec<_> = elsewhere.map(|(key, open)| (*key, open.shard)).chain(waits).collect();
         for (key, shard) in elsewhere {
             let ticket = self.ticket(key.connection);
             self.send(shard, Command::CloseReceiver { ticket, handle: key.handle });

@@ -19,6 +19,9 @@ impl Run {
             let entity = &self.model.entities[&key];
             if entity.kind != EntityKind::Topic || lane == Lane::Main {
                 let address = Address { entity: entity.name.clone(), lane };
+                if self.model.is_by_session(&(key.clone(), lane)) {
+                    assert_eq!(self.list_sessions(shard, &address), entity.list_sessions(), "{address}");
+                }
                 assert_eq!(self.peek(shard, &address), self.model.look(&(key, lane)), "{address}");
             }
         }

@@ -10,6 +10,7 @@ mod asks;
 mod bulk;
 mod changes;
 mod compare;
+mod compare_sessions;
 mod deliveries;
 mod history;
 mod looks;
@@ -19,6 +20,7 @@ mod queue;
 mod random;
 mod reference;
 mod run;
+mod sessions;
 mod sharing;
 #[path = "../support/mod.rs"]
 mod support;

@@ -77,6 +77,21 @@ pub enum Op {
         lock_s: u64,
         let_go: bool,
         hold: bool,
+        wish: Wish,
+    },
+    RenewSession {
+        client: usize,
+        handle: u32,
+    },
+    GetState {
+        client: usize,
+        handle: u32,
+    },
+    /// So many bytes; `None` clears it.
+    SetState {
+        client: usize,
+        handle: u32,
+        bytes: Option<usize>,
     },
     Flow {
         client: usize,
@@ -151,6 +166,17 @@ pub struct Setup {
     pub units: Change,
     /// Whether there is a fair key.
     pub fair: Option<bool>,
+    pub by_session: bool,
+}
+
+/// Which session a receiver wants of a queue that has some.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Which one by name; 0 for the next one.
+    pub session: usize,
+    pub wait_s: u64,
+    /// Whether it asks for a session where there is none, and the other way round.
+    pub wrong: bool,
 }
 
 /// What becomes of an option that can be taken away.
@@ -195,6 +221,8 @@ pub struct Sent {
     pub cost: u32,
     /// Which key; 0 for none.
     pub key: u32,
+    /// Which session; 0 for none.
+    pub session: u32,
 }
 
 /// Settling a run of places.

@@ -29,7 +29,7 @@ impl Model {
         let key = name.key();
         let checked: Vec<_> = messages
             .iter()
-            .map(|message| message.as_ref().map_err(why_of).and_then(|it| self.is_cheap(&key, it)))
+            .map(|message| message.as_ref().map_err(why_of).and_then(|it| self.is_taken(&key, it)))
             .collect();
         if atomic && let Some(refused) = checked.iter().find_map(|message| message.clone().err()) {
             return Err(refused);
@@ -43,8 +43,12 @@ impl Model {
         Ok(Answer::Published(checked.into_iter().map(publish).collect()))
     }
 
-    /// A message that costs more than all the units of who takes it is refused.
-    fn is_cheap<'a>(&self, key: &str, incoming: &'a Incoming) -> Result<&'a Incoming, Why> {
+    /// A message without the session that its queue requires is refused, and one that costs more than all the units of
+    /// who takes it.
+    fn is_taken<'a>(&self, key: &str, incoming: &'a Incoming) -> Result<&'a Incoming, Why> {
+        if self.entities[key].by_session && incoming.message.session_id.is_none() {
+            return Err(invalid("session_id"));
+        }
         let takers =
             self.entities.iter().filter(|(name, entity)| *name == key || entity.wants(key, incoming));
         let cost = incoming.message.cost.map_or(0, u64::from);
@@ -97,6 +101,9 @@ impl Model {
     fn enqueue(&mut self, now: Now, key: &str, incoming: &Incoming) -> u64 {
         let entity = self.entities.get_mut(key).unwrap();
         let message = entity.message(now, incoming);
+        if entity.by_session && message.session.is_none() {
+            return self.bury(key, Message { enqueued: (0, now.wall_ms), ..message }, "SessionIdMissing");
+        }
         if !entity.has_room(message.size) {
             entity.dropped += 1;
             return self.bury(key, message, "QueueFull");
@@ -183,6 +190,7 @@ impl Entity {
             size: 0,
             cost: 1,
             key: None,
+            session: None,
         };
         self.arrive(now, &mut message, &incoming.message);
         message
@@ -209,6 +217,7 @@ impl Entity {
         message.size = record_size(message);
         message.cost = content.cost.map_or(1, u64::from);
         message.key = self.key(content);
+        message.session.clone_from(&content.session_id);
     }
 
     fn key(&self, content: &Content) -> Option<String> {
@@ -216,7 +225,12 @@ impl Entity {
             return content.property(name).map(ToString::to_string);
         }
         let id = || content.message_id.as_ref().map(text);
-        content.partition_key.clone().or_else(id).filter(|_| self.balance == "key-hash")
+        content
+            .partition_key
+            .clone()
+            .or(content.session_id.clone())
+            .or_else(id)
+            .filter(|_| self.balance == "key-hash")
     }
 }
 

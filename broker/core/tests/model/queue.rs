@@ -40,6 +40,7 @@ pub struct Message {
     /// Units it takes while it is in flight, and what it shares with others.
     pub cost: u64,
     pub key: Option<String>,
+    pub session: Option<String>,
     /// Bytes of its record, as it came into the queue.
     pub size: u64,
 }

@@ -1,16 +1,16 @@
 //! Which histories come about, and how often.
 
-use super::ops::{CLIENTS, Change, HANDLES, How, Item, Op, Part, Sent, Setup};
+use super::ops::{CLIENTS, Change, HANDLES, How, Item, Op, Part, Sent, Setup, Wish};
 use proptest::prelude::*;
 
 /// An entity to publish to: mostly one of two, so that much meets in one place.
 fn target() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => Just(0usize), 2 => Just(3usize), 2 => 0..12usize]
+    prop_oneof![4 => Just(0usize), 3 => Just(1usize), 3 => Just(3usize), 2 => 0..12usize]
 }
 
 /// An entity to receive from: mostly what the same messages are in.
 fn source() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => Just(0usize), 2 => Just(5usize), 2 => 0..12usize]
+    prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(5usize), 1 => Just(9usize), 2 => 0..12usize]
 }
 
 fn lock_s() -> impl Strategy<Value = u64> {
@@ -31,7 +31,7 @@ fn setup() -> impl Strategy<Value = Setup> {
     let units =
         prop_oneof![5 => Just(Change::Leave), 1 => Just(Change::Unset), 1 => (2..8u64).prop_map(Change::Set)];
     let fair = prop_oneof![5 => Just(None), 1 => Just(Some(false)), 1 => Just(Some(true))];
-    let sharing = (balance, units, fair);
+    let sharing = (balance, units, fair, prop::bool::weighted(0.25));
     (lock_s(), 1..4u64, ttl_s, any::<bool>(), 1..4u64, retry_s, rules, sharing).prop_map(
         |(lock_s, max, ttl_s, keeps_expired, levels, retry_s, rules, sharing)| Setup {
             lock_s,
@@ -48,6 +48,7 @@ fn setup() -> impl Strategy<Value = Setup> {
             balance: sharing.0,
             units: sharing.1,
             fair: sharing.2,
+            by_session: sharing.3,
         },
     )
 }
@@ -58,9 +59,9 @@ fn sent() -> impl Strategy<Value = Sent> {
     let due_s = prop_oneof![5 => Just(None), 1 => (-2..40i64).prop_map(Some)];
     let id = prop_oneof![2 => Just(0), 1 => 1..5u64];
     let cost = prop_oneof![2 => Just(0), 1 => 1..4u32];
-    let sharing = (cost, 0..4u32);
+    let sharing = (cost, 0..4u32, prop_oneof![1 => Just(0), 8 => 1..4u32]);
     (0..3usize, bytes, prop::bool::weighted(0.05), ttl_s, 0..5u8, due_s, id, sharing).prop_map(
-        |(properties, bytes, refused, ttl_s, priority, due_s, id, (cost, key))| Sent {
+        |(properties, bytes, refused, ttl_s, priority, due_s, id, (cost, key, session))| Sent {
             properties,
             bytes,
             refused,
@@ -70,6 +71,7 @@ fn sent() -> impl Strategy<Value = Sent> {
             id,
             cost,
             key,
+            session,
         },
     )
 }
@@ -95,8 +97,11 @@ fn item() -> impl Strategy<Value = Item> {
 fn open() -> impl Strategy<Value = Op> {
     let what =
         (source(), prop::bool::weighted(0.2), prop::bool::weighted(0.15), prop_oneof![Just(0), lock_s()]);
-    (0..CLIENTS, 0..HANDLES, what, any::<bool>(), prop::bool::weighted(0.7)).prop_map(
-        |(client, handle, (entity, dead, delete, lock_s), let_go, hold)| Op::Open {
+    let wait_s = prop_oneof![1 => Just(0), 1 => Just(4), 1 => Just(60)];
+    let wish = (prop_oneof![2 => Just(0), 1 => 1..4usize], wait_s, prop::bool::weighted(0.05));
+    let wish = wish.prop_map(|(session, wait_s, wrong)| Wish { session, wait_s, wrong });
+    (0..CLIENTS, 0..HANDLES, what, any::<bool>(), prop::bool::weighted(0.7), wish).prop_map(
+        |(client, handle, (entity, dead, delete, lock_s), let_go, hold, wish)| Op::Open {
             client,
             handle,
             entity,
@@ -105,6 +110,7 @@ fn open() -> impl Strategy<Value = Op> {
             lock_s,
             let_go,
             hold,
+            wish,
         },
     )
 }
@@ -152,6 +158,16 @@ fn administration() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What the holder of a session does with it.
+fn of_session((client, handle, what): (usize, u32, usize)) -> Op {
+    match what {
+        0 => Op::RenewSession { client, handle },
+        1 => Op::GetState { client, handle },
+        2 => Op::SetState { client, handle, bytes: None },
+        bytes => Op::SetState { client, handle, bytes: Some(bytes - 3) },
+    }
+}
+
 /// Something that may happen.
 pub fn op() -> impl Strategy<Value = Op> {
     let publish = (target(), prop::collection::vec(sent(), 1..7), prop::bool::weighted(0.2));
@@ -169,6 +185,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (0..CLIENTS, 0..HANDLES, picks(1))
             .prop_map(|(client, handle, picks)| Op::ReceiveDeferred { client, handle, picks }),
         1 => (0..CLIENTS, 0..HANDLES).prop_map(|(client, handle)| Op::Close { client, handle }),
+        2 => (0..CLIENTS, 0..HANDLES, 0..5usize).prop_map(of_session),
         1 => (0..CLIENTS).prop_map(|client| Op::Disconnect { client }),
         1 => (0..CLIENTS).prop_map(|client| Op::Reconnect { client }),
         2 => (0..10usize).prop_map(|request| Op::Again { request }),

@@ -3,6 +3,7 @@
 use super::answer::{Answer, Why, invalid, why};
 use super::bulk::Handed;
 use super::queue::{Lock, Message, Queue};
+use super::sessions::{Session, Waiting};
 use bytes::Bytes;
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, ReceiverKey, Ticket};
 use postrider_core::context::Now;
@@ -11,7 +12,7 @@ use postrider_protocol::limits::CREDIT;
 use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{EntityName, Lane};
 use postrider_protocol::options::EntityKind;
-use postrider_protocol::request::{Flow, ReceiveMode, Stamp};
+use postrider_protocol::request::{Flow, ReceiveMode, SessionWish, Stamp};
 use postrider_protocol::rule::Filter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -48,6 +49,8 @@ pub struct Entity {
     pub fair_key: Option<String>,
     /// Keys that several consumers hold.
     pub mixed: BTreeSet<String>,
+    pub by_session: bool,
+    pub sessions: BTreeMap<String, Session>,
 }
 
 /// A message that is to come at a moment, or at once whatever the clock says.
@@ -91,11 +94,14 @@ pub struct Model {
     pub entities: BTreeMap<String, Entity>,
     pub receivers: BTreeMap<ReceiverKey, Receiver>,
     pub leases: BTreeMap<(u16, u64), Durations>,
+    /// In the order they came.
+    pub waiting: Vec<Waiting>,
     /// What this turn has to answer, and which receivers it has to close.
     pub answers: BTreeMap<Ticket, Answer>,
     pub closed: BTreeSet<ReceiverKey>,
-    /// Dead letters of this turn, as the facts number them: entity and message, to numbers as dead letters.
-    pub numbered: BTreeMap<(String, Bytes), VecDeque<u64>>,
+    /// Dead letters of this turn, as the facts number them: entity, message, and its first number and moment, to numbers
+    /// as dead letters.
+    pub numbered: BTreeMap<(String, Bytes, (u64, u64)), VecDeque<u64>>,
     /// What this turn hands out to receivers that asked for it by number.
     pub handed: VecDeque<Handed>,
     known: BTreeMap<(u16, u128), Known>,
@@ -105,6 +111,11 @@ impl Model {
     /// What a client has confirmed in a shard; `None` where the shard does not know the client.
     pub fn floor(&self, shard: u16, client: u128) -> Option<u64> {
         self.known.get(&(shard, client)).map(|known| known.floor)
+    }
+
+    /// A receiver that is open in a shard.
+    pub fn receiver(&self, shard: u16, key: ReceiverKey) -> Option<&Receiver> {
+        self.receivers.get(&key).filter(|receiver| receiver.shard == shard)
     }
 
     pub fn queue_mut(&mut self, at: &(String, Lane)) -> Option<&mut Queue> {
@@ -124,7 +135,8 @@ impl Model {
     }
 
     /// Time acts: locks run out, messages expire, wait no longer, and are due.
-    pub fn tick(&mut self, here: &dyn Fn(&EntityName) -> bool, now: Now) {
+    pub fn tick(&mut self, here: &dyn Fn(&EntityName) -> bool, shard: u16, now: Now) {
+        self.expire_sessions(here, shard, now);
         for at in self.queues(here) {
             for sequence in self.queue(&at).map(|queue| queue.due(now)).unwrap_or_default() {
                 self.fail(now, &at, sequence, 0);
@@ -199,7 +211,7 @@ impl Model {
     pub fn bury(&mut self, key: &str, mut message: Message, reason: &str) -> u64 {
         (message.rank, message.expires_ms) = (0, u64::MAX);
         message.dead = Some(reason.to_owned());
-        let numbers = self.numbered.get_mut(&(key.to_owned(), message.bytes.clone()));
+        let numbers = self.numbered.get_mut(&(key.to_owned(), message.bytes.clone(), message.enqueued));
         let number = numbers.and_then(VecDeque::pop_front);
         let dead = &mut self.entities.get_mut(key).unwrap().dead;
         // Where the entity goes in the same turn, nobody sees the number.
@@ -219,10 +231,21 @@ impl Model {
                 if let Some(receiver) = self.receivers.remove(&key) {
                     self.refuse_drains(&receiver.draining, &invalid("drain"));
                     self.release(shard, now, receiver.owner, &[]);
+                    self.free(&receiver.at, receiver.owner);
                 }
+                self.close_waiting(*ticket, *handle);
                 self.answers.insert(*ticket, Answer::Done);
             }
             Command::Disconnected { connection } => self.disconnect(shard, now, *connection),
+            Command::RenewSession { ticket, handle } => {
+                let key = ReceiverKey { connection: ticket.connection, handle: *handle };
+                let answer = self.renew_session(shard, now, key);
+                self.answers.insert(*ticket, answer);
+            }
+            Command::GetSessionState { ticket, handle } => {
+                let key = ReceiverKey { connection: ticket.connection, handle: *handle };
+                self.answers.insert(*ticket, self.get_state(shard, key));
+            }
             Command::Farewell { client } => _ = self.known.remove(&(shard, *client)),
             Command::Once { ticket, client, stamp, change } => {
                 let answer = self.once(shard, now, (ticket.connection, *client), *stamp, change);
@@ -233,33 +256,50 @@ impl Model {
     }
 
     fn open(&mut self, shard: u16, now: Now, open: &OpenReceiver) {
+        let same = |waiting: &Waiting| waiting.shard == shard && waiting.open.owner == open.owner;
+        self.stop_waiting(same, Some(&why(ErrorCode::Unavailable)));
         let at = (open.address.entity.key(), open.address.lane);
+        let by_session = self.is_by_session(&at);
         let answer = match self.entities.get(&at.0) {
             None => Answer::Refused(why(ErrorCode::NotFound)),
             Some(entity) if entity.kind == EntityKind::Topic => Answer::Refused(invalid("address")),
+            Some(_) if by_session == (open.session == SessionWish::None) => {
+                Answer::Refused(invalid("session"))
+            }
+            Some(_) if by_session => return self.open_session(shard, now, open),
             Some(entity) => {
                 let lock_ms = if open.lock_duration_ms == 0 { entity.lock_ms } else { open.lock_duration_ms };
-                Answer::Opened { lock_ms }
+                Answer::Opened { lock_ms, session: String::new(), until_ms: 0 }
             }
         };
-        self.answers.insert(open.ticket, answer.clone());
-        if !matches!(answer, Answer::Opened { .. }) {
-            return;
+        let opened = matches!(answer, Answer::Opened { .. });
+        self.answers.insert(open.ticket, answer);
+        if opened {
+            self.attach(shard, now, open);
         }
-        let key = ReceiverKey { connection: open.ticket.connection, handle: open.owner.handle };
+    }
+
+    /// A receiver of the same owner gives way.
+    pub fn replace(&mut self, shard: u16, open: &OpenReceiver) {
         let same = |receiver: &Receiver| receiver.shard == shard && receiver.owner == open.owner;
         let before = self.receivers.iter().find(|(_, receiver)| same(receiver)).map(|(key, _)| *key);
         if let Some(before) = before {
             let receiver = self.receivers.remove(&before).unwrap();
             self.refuse_drains(&receiver.draining, &why(ErrorCode::Unavailable));
-            self.closed.extend((before.connection != key.connection).then_some(before));
+            self.closed.extend((before.connection != open.ticket.connection).then_some(before));
         }
+    }
+
+    /// A receiver is open from now on.
+    pub fn attach(&mut self, shard: u16, now: Now, open: &OpenReceiver) {
+        let key = ReceiverKey { connection: open.ticket.connection, handle: open.owner.handle };
+        self.replace(shard, open);
         self.release(shard, now, open.owner, &open.held);
         self.hold_again(shard, open.owner, Some(key));
         let receiver = Receiver {
             shard,
             owner: open.owner,
-            at,
+            at: (open.address.entity.key(), open.address.lane),
             deletes: open.mode == ReceiveMode::ReceiveAndDelete,
             lock_ms: open.lock_duration_ms,
             release_on_disconnect: open.release_on_disconnect,
@@ -278,7 +318,7 @@ impl Model {
         self.entities.values_mut().flat_map(|entity| [&mut entity.main, &mut entity.dead])
     }
 
-    fn release(&mut self, shard: u16, now: Now, owner: Owner, but: &[u64]) {
+    pub fn release(&mut self, shard: u16, now: Now, owner: Owner, but: &[u64]) {
         let goes = |lock: &Lock| {
             lock.token.shard == shard && lock.owner == owner && !but.contains(&lock.token.lease)
         };
@@ -306,8 +346,11 @@ impl Model {
             self.hold_again(shard, receiver.owner, None);
             if receiver.release_on_disconnect {
                 self.release(shard, now, receiver.owner, &[]);
+                self.free(&receiver.at, receiver.owner);
             }
         }
+        let on_it = |waiting: &Waiting| waiting.shard == shard && waiting.key().connection == connection;
+        self.stop_waiting(on_it, None);
     }
 
     fn flow(&mut self, ticket: Ticket, flow: &Flow) {
@@ -346,7 +389,7 @@ impl Model {
         known.floor = known.floor.max(stamp.floor);
         let floor = known.floor;
         known.answers.retain(|sequence, _| *sequence >= floor);
-        let answer = self.change(now, connection, change).unwrap_or_else(Answer::Refused);
+        let answer = self.change(shard, now, connection, change).unwrap_or_else(Answer::Refused);
         let known = self.known.entry((shard, client)).or_default();
         known.answers.insert(stamp.sequence, answer.clone());
         answer

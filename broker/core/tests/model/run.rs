@@ -76,6 +76,12 @@ pub fn run(shards: u16, window: Window, history: &[Op]) {
     run.op(&Op::CreateTopic { name: 0, window_s: 0 });
     run.op(&Op::CreateSubscription { topic: 0, name: 0, setup: setup(10, 3, 1) });
     run.op(&Op::CreateSubscription { topic: 0, name: 1, setup: setup(30, 1, 3) });
+    run.op(&Op::CreateQueue { name: 1, setup: Setup { by_session: true, ..setup(10, 2, 1) } });
+    run.op(&Op::CreateSubscription {
+        topic: 0,
+        name: 2,
+        setup: Setup { by_session: true, ..setup(10, 3, 2) },
+    });
     history.iter().for_each(|op| run.op(op));
     run.finish();
 }
@@ -118,6 +124,7 @@ impl Run {
         self.model.entities.values_mut().for_each(Entity::note_mixed);
         turn.effects.iter().for_each(|effect| self.effect(shard, effect));
         self.check_shared();
+        self.model.entities.values_mut().for_each(Entity::forget_sessions);
         assert_eq!(self.model.answers, BTreeMap::new(), "not answered");
         assert!(self.model.closed.is_empty(), "not closed: {:?}", self.model.closed);
         self.compare(shard);
@@ -191,7 +198,11 @@ impl Run {
         self.advance(60_000);
         let left: Vec<_> = self.model.queues(&|_| true);
         for (key, lane) in left {
-            if self.model.entities[&key].kind != EntityKind::Topic {
+            let name = self.model.entities[&key].name.clone();
+            if self.model.is_by_session(&(key.clone(), lane)) {
+                self.empty_sessions(&name);
+                self.is_empty(&key, lane);
+            } else if self.model.entities[&key].kind != EntityKind::Topic {
                 self.empty(&key, lane);
             }
         }
@@ -221,6 +232,11 @@ impl Run {
         let flow = Flow { handle: owner.handle, delivered: 0, credit: 10_000, drain: true };
         let ticket = self.ticket(self.next_connection);
         self.send(shard, Command::Flow { ticket, flow });
+        self.is_empty(key, lane);
+    }
+
+    /// Nothing is left but what waits to be asked for, or behind such.
+    fn is_empty(&self, key: &str, lane: Lane) {
         let left = self.model.queue(&(key.to_owned(), lane)).unwrap();
         assert_eq!(left.active(), left.deferred() + left.delayed(), "{key} is not empty");
     }

@@ -1,7 +1,7 @@
 //! Sharing by other rules than who holds least: the model does not say who gets a message, but what must hold.
 
 use super::queue::{Message, Queue};
-use super::reference::{Entity, Model};
+use super::reference::{Entity, Model, Receiver};
 use super::run::Run;
 use postrider_core::command::Owner;
 use postrider_protocol::name::Lane;
@@ -30,7 +30,7 @@ impl Run {
     pub fn check_shared(&mut self) {
         for (at, shared) in std::mem::take(&mut self.shared) {
             let (entity, queue) = (&self.model.entities[&at.0], self.model.queue(&at).unwrap());
-            if entity.units == u64::MAX {
+            if entity.units == u64::MAX && !entity.by_session {
                 assert!(entity.keeps_order(&shared), "{at:?} is not in order: {:?}", shared.given);
             }
             let locked = |number: &u64| queue.messages.get(number).is_some_and(|it| it.lock.is_some());
@@ -39,7 +39,7 @@ impl Run {
                 let in_flight: u64 = costs.map(|message| message.cost.min(entity.units)).sum();
                 assert!(in_flight <= entity.units, "{in_flight} of {} units are taken", entity.units);
             }
-            if entity.balance == "key-hash" {
+            if entity.balance == "key-hash" && !entity.by_session {
                 let given = shared.given.iter().filter_map(|number| queue.messages.get(number));
                 given.for_each(|message| assert!(entity.is_held_by_one(message), "{message:?}"));
             }
@@ -49,8 +49,14 @@ impl Run {
 
 impl Model {
     /// What a receiver could get now and has not got.
-    pub fn could_get(&self, at: &(String, Lane), deletes: bool) -> Option<u64> {
+    pub fn could_get(&self, receiver: &Receiver) -> Option<u64> {
+        let (at, deletes) = (&receiver.at, receiver.deletes);
         let (entity, queue) = (&self.entities[&at.0], self.queue(at).unwrap());
+        if self.is_by_session(at) {
+            let (session, _) = self.session_of(receiver)?;
+            let next = entity.next_of(&session).filter(|_| entity.may_receive);
+            return next.filter(|next| deletes || entity.has_units_for(*next));
+        }
         let shares = at.1 == Lane::Main && !entity.shares_plainly();
         if !entity.may_receive || shares && entity.balance == "key-hash" {
             return None;
@@ -66,7 +72,10 @@ impl Model {
 
 impl Entity {
     pub fn shares_plainly(&self) -> bool {
-        self.balance == "least-outstanding" && self.fair_key.is_none() && self.units == u64::MAX
+        !self.by_session
+            && self.balance == "least-outstanding"
+            && self.fair_key.is_none()
+            && self.units == u64::MAX
     }
 
     fn group(&self, message: &Message) -> Group {

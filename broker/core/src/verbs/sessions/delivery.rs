@@ -63,8 +63,7 @@ impl Shard {
         }
         for number in stirred {
             let owner = self.session(id, number).and_then(|session| session.lock).map(|lock| lock.owner);
-            let key = owner.and_then(|owner| self.by_owner.get(&owner).copied());
-            let Some(key) = key else { continue };
+            let Some(key) = owner.and_then(|owner| self.receiver_at(id, owner)) else { continue };
             while self.deliver_session(cx, id, number, key, &mut giving)? {}
             self.answer_session_drains(key);
         }
@@ -81,8 +80,7 @@ impl Shard {
         key: ReceiverKey,
         giving: &mut Giving,
     ) -> Result<bool, Damage> {
-        let receiver = self.receivers.get(&key);
-        let receiver = receiver.filter(|it| it.is_open() && it.queue == id && giving.is_to(it));
+        let receiver = self.receivers.get(&key).filter(|it| it.is_open() && giving.is_to(it));
         let Some((mode, credit)) = receiver.map(|it| (it.mode, u64::from(it.credit))) else {
             return Ok(false);
         };

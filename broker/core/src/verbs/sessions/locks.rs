@@ -27,6 +27,8 @@ impl Shard {
             self.resume(cx, &OpenReceiver { held: Vec::new(), ..open.clone() })?;
             self.unlock_session(id, open.owner);
         }
+        // Those who wait came before.
+        self.wake_waiting(cx, id)?;
         if !self.accept_session(cx, id, open)? {
             self.wait_for_session(cx.now, id, open);
         }
@@ -127,6 +129,9 @@ impl Shard {
             self.session_timers.insert((lock.deadline_ms, id, Timer::Lock(number)));
         }
         sessions.update(number, |session| session.lock = lock);
+        if lock.is_none() {
+            sessions.freed.insert(number);
+        }
         self.stir_session(id, number);
     }
 
@@ -139,6 +144,13 @@ impl Shard {
 
     pub(crate) fn session_held(&self, id: QueueId, owner: Owner) -> Option<(u64, Lock)> {
         self.sessions.get(&id)?.held_by(owner)
+    }
+
+    /// The receiver that an owner has at a queue. Its receiver may have moved on to another one, while the session is
+    /// still locked.
+    pub(super) fn receiver_at(&self, id: QueueId, owner: Owner) -> Option<ReceiverKey> {
+        let key = self.by_owner.get(&owner).copied()?;
+        self.receivers.get(&key).filter(|receiver| receiver.queue == id).map(|_| key)
     }
 
     fn is_named(&self, id: QueueId, number: u64, wish: &SessionWish) -> bool {
@@ -175,7 +187,7 @@ impl Shard {
                 self.fail_lease(cx, lease)?;
             }
         }
-        if let Some(key) = self.by_owner.get(&owner).copied()
+        if let Some(key) = self.receiver_at(id, owner)
             && let Some(receiver) = self.remove_receiver(key)
         {
             self.refuse_drains(receiver.draining, &session_lost());
@@ -194,12 +206,13 @@ impl Shard {
         let until_ms = cx.now.wall_ms.saturating_add(lock.duration_ms);
         let deadline_ms = cx.now.mono_ms.saturating_add(lock.duration_ms);
         self.set_session_lock(id, number, Some(Lock { until_ms, deadline_ms, ..lock }));
-        for id in self.leases_of(lock.owner) {
-            let Some(lease) = self.leases.get_mut(&id) else { continue };
+        for lease_id in self.leases_of(lock.owner) {
+            let found = self.leases.get_mut(&lease_id).filter(|lease| lease.queue == id);
+            let Some(lease) = found else { continue };
             for place in 0..lease.places.len() {
                 lease.renew(place, cx.now, lock.duration_ms);
             }
-            self.touched_leases.insert(id);
+            self.touched_leases.insert(lease_id);
         }
         self.reply(ticket, Ok(Reply::SessionRenewed { locked_until_ms: until_ms }));
     }

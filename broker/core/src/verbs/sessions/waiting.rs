@@ -41,7 +41,8 @@ impl Shard {
     /// Gives sessions to those who wait for them, in the order they came: those who named it first, who can have no
     /// other.
     pub(super) fn wake_waiting(&mut self, cx: &Context<'_>, id: QueueId) -> Result<(), Damage> {
-        for number in self.sessions.get(&id).map(|it| it.stirred.clone()).unwrap_or_default() {
+        let freed = self.sessions.get_mut(&id).map(|sessions| std::mem::take(&mut sessions.freed));
+        for number in freed.unwrap_or_default() {
             let Some(sessions) = self.sessions.get(&id) else { return Ok(()) };
             let Some(session) = sessions.all.get(&number).filter(|session| session.lock.is_none()) else {
                 continue;

@@ -71,21 +71,12 @@ impl Shard {
         let Some(locked) = self.find_lock(token, offset) else {
             return Ok(Err(self.lock_lost(token, offset)));
         };
-        let text = match what {
-            Settlement::DeadLetter { .. } if locked.queue.lane.keeps_failed() => {
-                "is dead-letter, but the message is a dead letter already; complete or abandon it"
-            }
-            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
-                "is renew, but the message's lock lasts as long as its session's; renew the session"
-            }
-            _ => {
-                let changes =
-                    changes_of(what).map(|changes| self.changed_properties(cx, locked.at(), changes));
-                let changes = changes.transpose()?.transpose();
-                return Ok(changes.map(|changes| Checked { locked, changes }));
-            }
-        };
-        Ok(Err(Refusal::invalid("settlement", text)))
+        if let Err(refusal) = self.check_locked(locked, what) {
+            return Ok(Err(refusal));
+        }
+        let changes = changes_of(what).map(|changes| self.changed_properties(cx, locked.at(), changes));
+        let changes = changes.transpose()?.transpose();
+        Ok(changes.map(|changes| Checked { locked, changes }))
     }
 
     /// Settles what was checked.
@@ -116,6 +107,20 @@ impl Shard {
             }
         }
         Ok(Settled::Done)
+    }
+
+    /// Refuses what cannot be done with a message in its queue, before anything of it is changed.
+    fn check_locked(&self, locked: Locked, what: &Settlement) -> Result<(), Refusal> {
+        let text = match what {
+            Settlement::DeadLetter { .. } if locked.queue.lane.keeps_failed() => {
+                "is dead-letter, but the message is a dead letter already; complete or abandon it"
+            }
+            Settlement::Renew { .. } if self.sessions.contains_key(&locked.queue) => {
+                "is renew, but the message's lock lasts as long as its session's; renew the session"
+            }
+            _ => return Ok(()),
+        };
+        Err(Refusal::invalid("settlement", text))
     }
 
     /// The lock is let go, and the delivery does not count.

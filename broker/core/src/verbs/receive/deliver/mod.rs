@@ -176,8 +176,13 @@ impl Shard {
         self.row.last_lease = self.row.last_lease.max(lease);
         let receiver = &self.receivers[&key];
         let own = self.catalog.get(id.entity).map_or(0, |entity| entity.settings.lock_duration_ms);
-        let duration_ms = if receiver.lock_duration_ms == 0 { own } else { receiver.lock_duration_ms };
         let session = self.session_held(id, receiver.owner).map(|(_, lock)| lock);
+        // A message is locked for as long as its session, whatever the receiver or the queue say by now.
+        let duration_ms = match session {
+            Some(lock) => lock.duration_ms,
+            None if receiver.lock_duration_ms == 0 => own,
+            None => receiver.lock_duration_ms,
+        };
         let until_ms = session.map_or(cx.now.wall_ms.saturating_add(duration_ms), |lock| lock.until_ms);
         let hold = |run: &crate::effect::PageRun| Hold {
             page: run.page,
