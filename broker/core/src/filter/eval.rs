@@ -1,7 +1,6 @@
 //! Judges a message: three-valued logic, and arithmetic that never wraps.
 
 use super::expression::{Comparison, Expression, Operator, Pattern, Property, Sign, Test};
-use super::like::is_like;
 use postrider_protocol::value::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -173,16 +172,8 @@ impl Test {
 
 impl Pattern {
     fn judge(&self, operand: &Value) -> Truth {
-        let pattern = match self.pattern.as_ref() {
-            Expression::Literal(pattern) => pattern,
-            Expression::Parameter(_, pattern) => pattern.as_ref(),
-            _ => return Truth::Unknown,
-        };
-        match (operand, pattern) {
-            (Value::Text(text), Value::Text(pattern)) => {
-                let escape = self.escape.as_ref().map(|(_, escape)| *escape);
-                Truth::from(is_like(text, pattern, escape))
-            }
+        match operand {
+            Value::Text(text) => Truth::from(self.like.is_met_by(text)),
             _ => Truth::Unknown,
         }
     }

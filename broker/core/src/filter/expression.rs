@@ -3,6 +3,7 @@
 //! Chains of AND, OR and arithmetic are lists, so that only what is counted against
 //! [`FILTER_DEPTH`](super::FILTER_DEPTH) makes the tree deeper.
 
+use super::like::Like;
 use super::names::is_plain;
 use super::token::Token;
 use postrider_protocol::value::Value;
@@ -51,12 +52,12 @@ pub(super) enum Test {
     Like(Pattern),
 }
 
-/// A text and an escape character, both known to be as LIKE needs them.
+/// A pattern and an escape character as they were written, for the canonical text, and what they say together.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pattern {
     pub pattern: Box<Expression>,
-    /// As it was written, for the canonical text, and its only character.
-    pub escape: Option<(Box<Expression>, char)>,
+    pub escape: Option<Box<Expression>>,
+    pub like: Like,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -284,8 +285,8 @@ fn write_test(f: &mut fmt::Formatter<'_>, operand: &Expression, negated: bool, t
             write_list(f, all, ", ", Level::Sum)?;
             f.write_str(")")
         }
-        Test::Like(Pattern { pattern, escape: None }) => write!(f, "{not}LIKE {pattern}"),
-        Test::Like(Pattern { pattern, escape: Some((escape, _)) }) => {
+        Test::Like(Pattern { pattern, escape: None, .. }) => write!(f, "{not}LIKE {pattern}"),
+        Test::Like(Pattern { pattern, escape: Some(escape), .. }) => {
             write!(f, "{not}LIKE {pattern} ESCAPE {escape}")
         }
     }

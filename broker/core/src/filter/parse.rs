@@ -2,8 +2,9 @@
 
 use super::expression::{Comparison, Expression, Level, Operator, Pattern, Sign, Test};
 use super::kind::{Kind, kind};
+use super::like::Like;
 use super::token::{Token, Wrong, out_of_range, tokens};
-use super::{FILTER_CHARS, FILTER_DEPTH, like};
+use super::{FILTER_CHARS, FILTER_DEPTH};
 use postrider_protocol::value::Value;
 use std::sync::Arc;
 
@@ -148,24 +149,28 @@ impl Parser<'_> {
             let what = format!("LIKE patterns of a filter can have {FILTER_CHARS} characters together");
             return Err(Wrong::new(at, format!("{what}, with this one they have {}", self.pattern_chars)));
         }
-        let escape = if self.take_word("ESCAPE") { Some(self.escape(at, &text)?) } else { None };
-        Ok(Pattern { pattern: Box::new(pattern), escape })
+        let escape = if self.take_word("ESCAPE") { Some(self.escape()?) } else { None };
+        let character = escape.as_ref().map(|(_, character)| *character);
+        let ends_in_it = || {
+            let what = "the pattern ends in its escape character, a character must follow it";
+            Wrong::new(at, what)
+        };
+        let like = Like::read(&text, character).ok_or_else(ends_in_it)?;
+        let escape = escape.map(|(written, _)| Box::new(written));
+        Ok(Pattern { pattern: Box::new(pattern), escape, like })
     }
 
-    fn escape(&mut self, pattern_at: usize, pattern: &str) -> Parsed<(Box<Expression>, char)> {
+    fn escape(&mut self) -> Parsed<(Expression, char)> {
         let at = self.at();
         let (expression, text) = self.constant_text("ESCAPE")?;
         let mut chars = text.chars();
-        let (Some(escape), None) = (chars.next(), chars.next()) else {
-            let found = text.chars().count();
-            return Err(Wrong::new(at, format!("ESCAPE needs exactly one character, found {found}")));
-        };
-        if !like::is_whole(pattern, escape) {
-            let what =
-                format!("the pattern ends in its escape character {escape:?}, a character must follow it");
-            return Err(Wrong::new(pattern_at, what));
+        match (chars.next(), chars.next()) {
+            (Some(escape), None) => Ok((expression, escape)),
+            _ => {
+                let found = text.chars().count();
+                Err(Wrong::new(at, format!("ESCAPE needs exactly one character, found {found}")))
+            }
         }
-        Ok((Box::new(expression), escape))
     }
 
     fn sum(&mut self) -> Parsed<Expression> {
