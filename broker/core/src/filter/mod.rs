@@ -13,6 +13,7 @@ mod names;
 mod operand;
 mod parse;
 mod token;
+mod view;
 
 pub use eval::{EvaluationError, Properties, Truth};
 pub use names::SYSTEM_PROPERTIES;

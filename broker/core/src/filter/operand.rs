@@ -5,6 +5,7 @@ use super::kind::Kind;
 use super::names::{all_system, is_reserved, system};
 use super::parse::{Parsed, Parser};
 use super::token::{Token, Wrong, out_of_range};
+use postrider_protocol::message::is_same_name;
 use postrider_protocol::value::Value;
 use std::sync::Arc;
 
@@ -131,7 +132,7 @@ impl Parser<'_> {
     }
 
     fn parameter(&mut self, name: String) -> Parsed<Expression> {
-        let value = match self.used.iter().find(|(used, _)| used.eq_ignore_ascii_case(&name)) {
+        let value = match self.used.iter().find(|(used, _)| is_same_name(used, &name)) {
             Some((_, value)) => Arc::clone(value),
             None => self.bind(&name)?,
         };
@@ -140,8 +141,7 @@ impl Parser<'_> {
     }
 
     fn bind(&mut self, name: &str) -> Parsed<Arc<Value>> {
-        let without_mark =
-            |given: &'_ str| given.strip_prefix('@').unwrap_or(given).eq_ignore_ascii_case(name);
+        let without_mark = |given: &str| is_same_name(given.strip_prefix('@').unwrap_or(given), name);
         let Some((given, value)) = self.parameters.iter().find(|(given, _)| without_mark(given)) else {
             return Err(self.wrong(format!("the parameter @{name} has no value")));
         };
