@@ -78,7 +78,7 @@ impl Segment {
             Segment::Gaps(gaps) => {
                 let mut chars = text.chars();
                 let fits = gaps.places.iter().all(|place| fits(*place, chars.next()));
-                fits.then(|| chars.as_str())
+                fits.then_some(chars.as_str())
             }
         }
     }
@@ -90,7 +90,7 @@ impl Segment {
             Segment::Gaps(gaps) => {
                 let mut chars = text.chars();
                 let fits = gaps.places.iter().rev().all(|place| fits(*place, chars.next_back()));
-                fits.then(|| chars.as_str())
+                fits.then_some(chars.as_str())
             }
         }
     }
