@@ -4,7 +4,8 @@
 //! [`Filter::parse`] cuts the text into tokens (`token.rs`), builds an expression (`parse.rs`, `operand.rs`,
 //! `expression.rs`), looks names up (`names.rs`) and refuses what can never fit (`kind.rs`); [`Filter::matches`]
 //! evaluates it (`eval.rs`, `number.rs`, `like.rs`). `action.rs` reads an action, `apply.rs` carries it out.
-//! [`Filter::explain`] shows what a filter saw (`explain.rs`). The language is described in `docs/semantics.md`.
+//! [`Filter::explain`] shows what a filter saw (`explain.rs`), [`Filter::leading`] what an index can know of it
+//! (`leading.rs`). The language is described in `docs/semantics.md`.
 
 mod action;
 mod apply;
@@ -12,6 +13,7 @@ mod eval;
 mod explain;
 mod expression;
 mod kind;
+mod leading;
 mod like;
 mod names;
 mod number;
@@ -23,6 +25,7 @@ mod view;
 pub use action::Action;
 pub use eval::{EvaluationError, Properties, Truth};
 pub use explain::{Explanation, SHOWN_CHARS};
+pub use leading::{Constant, Leading, Named};
 pub use names::SYSTEM_PROPERTIES;
 
 use eval::Given;
