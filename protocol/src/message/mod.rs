@@ -270,8 +270,13 @@ impl Message {
 
     /// The application property `name`, without regard to case.
     pub fn property(&self, name: &str) -> Option<&Value> {
-        self.properties.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.properties.iter().find(|(known, _)| is_same_name(known, name)).map(|(_, value)| value)
     }
+}
+
+/// Whether two names are those of one property: case makes no difference.
+pub fn is_same_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other) || (!one.is_ascii() || !other.is_ascii()) && folded(one).eq(folded(other))
 }
 
 fn check_properties(properties: &[(String, Value)]) -> Result<(), Refusal> {

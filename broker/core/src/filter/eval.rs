@@ -1,7 +1,7 @@
 //! Judges a message: three-valued logic, and arithmetic that never wraps.
 
-use super::expression::{Comparison, Expression, Operator, Pattern, Property, Sign, Test};
-use super::like::is_like;
+use super::expression::{Comparison, Expression, Pattern, Property, Test};
+use super::number::{Failure, calculate, compare, signed};
 use postrider_protocol::value::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -28,13 +28,15 @@ pub trait Properties {
     fn user(&self, name: &str) -> Option<Cow<'_, Value>>;
 }
 
-/// Why a filter could not judge a message; the text is the part of the filter that failed.
+/// Why a filter could not judge a message, or an action not change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EvaluationError {
-    /// A whole number left the range of i64, or a decimal that of finite f64.
+    /// A whole number left the range of i64, or a decimal that of finite f64; with the part that failed.
     Overflow(String),
-    /// The right side of `/` or `%` was 0.
+    /// The right side of `/` or `%` was 0; with the part that failed.
     DivisionByZero(String),
+    /// An action gave a property a value that it cannot have; the text says which and why.
+    NotAllowed(String),
 }
 
 impl fmt::Display for EvaluationError {
@@ -42,6 +44,7 @@ impl fmt::Display for EvaluationError {
         match self {
             EvaluationError::Overflow(part) => write!(f, "a number is out of range in {part}"),
             EvaluationError::DivisionByZero(part) => write!(f, "division by zero in {part}"),
+            EvaluationError::NotAllowed(what) => f.write_str(what),
         }
     }
 }
@@ -53,25 +56,34 @@ type Evaluated<T> = Result<T, EvaluationError>;
 /// Null is what is unknown.
 const UNKNOWN: Value = Value::Null;
 
-pub(super) fn judge(expression: &Expression, view: &dyn Properties) -> Evaluated<Truth> {
+/// What an expression is evaluated with.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub view: &'a dyn Properties,
+    /// What `newid()` is made of.
+    pub bits: u128,
+}
+
+pub(super) fn judge(expression: &Expression, given: &Given<'_>) -> Evaluated<Truth> {
     Ok(match expression {
-        Expression::Not(operand) => judge(operand, view)?.negated(),
-        Expression::And(all) => chain(all, Truth::False, |one| judge(one, view))?,
-        Expression::Or(all) => chain(all, Truth::True, |one| judge(one, view))?,
-        Expression::Exists(wanted) => Truth::from(property(wanted, view).is_some()),
+        Expression::Not(operand) => judge(operand, given)?.negated(),
+        Expression::And(all) => chain(all, Truth::False, |one| judge(one, given))?,
+        Expression::Or(all) => chain(all, Truth::True, |one| judge(one, given))?,
+        Expression::Exists(wanted) => Truth::from(given.property(wanted).is_some()),
         Expression::Compare(comparison, operands) => {
             let [left, right] = operands.as_ref();
-            comparison.judge(value(left, view)?.as_ref(), value(right, view)?.as_ref())
+            comparison.judge(value(left, given)?.as_ref(), value(right, given)?.as_ref())
         }
         Expression::Test { operand, negated, test } => {
-            let truth = test.judge(value(operand, view)?.as_ref(), view)?;
+            let truth = test.judge(value(operand, given)?.as_ref(), given)?;
             if *negated { truth.negated() } else { truth }
         }
         Expression::Literal(_)
         | Expression::Parameter(..)
         | Expression::Property(_)
+        | Expression::NewId(_)
         | Expression::Sign(..)
-        | Expression::Arithmetic { .. } => Truth::of(value(expression, view)?.as_ref()),
+        | Expression::Arithmetic { .. } => Truth::of(value(expression, given)?.as_ref()),
     })
 }
 
@@ -92,19 +104,21 @@ fn chain<'a>(
     Ok(so_far)
 }
 
-fn value<'a>(expression: &'a Expression, view: &'a dyn Properties) -> Evaluated<Cow<'a, Value>> {
+pub(super) fn value<'a>(expression: &'a Expression, given: &Given<'a>) -> Evaluated<Cow<'a, Value>> {
     Ok(match expression {
         Expression::Literal(value) => Cow::Borrowed(value),
         Expression::Parameter(_, value) => Cow::Borrowed(value.as_ref()),
-        Expression::Property(wanted) => property(wanted, view).unwrap_or(Cow::Owned(UNKNOWN)),
+        Expression::NewId(index) => Cow::Owned(Value::Uuid(given.new_id(*index))),
+        Expression::Property(wanted) => given.property(wanted).unwrap_or(Cow::Owned(UNKNOWN)),
         Expression::Sign(sign, operand) => {
-            Cow::Owned(signed(*sign, value(operand, view)?.as_ref(), expression)?)
+            let result = signed(*sign, value(operand, given)?.as_ref());
+            Cow::Owned(result.map_err(|failure| failure.of(expression))?)
         }
         Expression::Arithmetic { first, rest } => {
-            let mut so_far = value(first, view)?;
+            let mut so_far = value(first, given)?;
             for (operator, operand) in rest {
-                let result = calculate(*operator, so_far.as_ref(), value(operand, view)?.as_ref());
-                so_far = Cow::Owned(result.map_err(|wrong| wrong.of(expression))?);
+                let result = calculate(*operator, so_far.as_ref(), value(operand, given)?.as_ref());
+                so_far = Cow::Owned(result.map_err(|failure| failure.of(expression))?);
             }
             so_far
         }
@@ -113,14 +127,39 @@ fn value<'a>(expression: &'a Expression, view: &'a dyn Properties) -> Evaluated<
         | Expression::Compare(..)
         | Expression::And(_)
         | Expression::Or(_)
-        | Expression::Test { .. } => Cow::Owned(judge(expression, view)?.into()),
+        | Expression::Test { .. } => Cow::Owned(judge(expression, given)?.into()),
     })
 }
 
-fn property<'a>(property: &Property, view: &'a dyn Properties) -> Option<Cow<'a, Value>> {
-    match property {
-        Property::System(name) => view.system(name),
-        Property::User(name) => view.user(name),
+impl<'a> Given<'a> {
+    pub fn property(&self, property: &Property) -> Option<Cow<'a, Value>> {
+        match property {
+            Property::System(name) => self.view.system(name),
+            Property::User(name) => self.view.user(name),
+        }
+    }
+
+    /// A UUID of version 4. Other bits give another one, and so does another index: each half is mixed by the finaliser
+    /// of splitmix64, which maps no two numbers to the same.
+    fn new_id(&self, index: u32) -> u128 {
+        let half = |bits: u64| {
+            let bits = bits.wrapping_add(u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            u128::from(bits ^ (bits >> 31))
+        };
+        let mixed = half((self.bits >> 64) as u64) << 64 | half(self.bits as u64);
+        let version = 0xf << 76 | 0b11 << 62;
+        mixed & !version | 4 << 76 | 0b10 << 62
+    }
+}
+
+impl Failure {
+    fn of(&self, expression: &Expression) -> EvaluationError {
+        match self {
+            Failure::Overflow => EvaluationError::Overflow(expression.to_string()),
+            Failure::DivisionByZero => EvaluationError::DivisionByZero(expression.to_string()),
+        }
     }
 }
 
@@ -158,12 +197,12 @@ impl From<Truth> for Value {
 }
 
 impl Test {
-    fn judge(&self, operand: &Value, view: &dyn Properties) -> Evaluated<Truth> {
+    fn judge(&self, operand: &Value, given: &Given<'_>) -> Evaluated<Truth> {
         match self {
             Test::Null => Ok(Truth::from(*operand == UNKNOWN)),
             Test::In(_) if *operand == UNKNOWN => Ok(Truth::Unknown),
             Test::In(all) => chain(all, Truth::True, |one| {
-                let one = value(one, view)?;
+                let one = value(one, given)?;
                 Ok(Comparison::Equal.judge(operand, &one))
             }),
             Test::Like(pattern) => Ok(pattern.judge(operand)),
@@ -173,23 +212,15 @@ impl Test {
 
 impl Pattern {
     fn judge(&self, operand: &Value) -> Truth {
-        let pattern = match self.pattern.as_ref() {
-            Expression::Literal(pattern) => pattern,
-            Expression::Parameter(_, pattern) => pattern.as_ref(),
-            _ => return Truth::Unknown,
-        };
-        match (operand, pattern) {
-            (Value::Text(text), Value::Text(pattern)) => {
-                let escape = self.escape.as_ref().map(|(_, escape)| *escape);
-                Truth::from(is_like(text, pattern, escape))
-            }
+        match operand {
+            Value::Text(text) => Truth::from(self.like.is_met_by(text)),
             _ => Truth::Unknown,
         }
     }
 }
 
 impl Comparison {
-    fn judge(self, left: &Value, right: &Value) -> Truth {
+    pub fn judge(self, left: &Value, right: &Value) -> Truth {
         compare(left, right).map_or(Truth::Unknown, |order| Truth::from(self.holds(order)))
     }
 
@@ -202,108 +233,5 @@ impl Comparison {
             Comparison::Less => order.is_lt(),
             Comparison::LessOrEqual => order.is_le(),
         }
-    }
-}
-
-/// None where the two have no order: unknown, of different kinds, or not a number.
-fn compare(left: &Value, right: &Value) -> Option<Ordering> {
-    match (left, right) {
-        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
-        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
-        (Value::Float(left), Value::Float(right)) => left.partial_cmp(right),
-        (Value::Int(left), Value::Float(right)) => compare_exactly(*left, *right),
-        (Value::Float(left), Value::Int(right)) => compare_exactly(*right, *left).map(Ordering::reverse),
-        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
-        (Value::Bytes(left), Value::Bytes(right)) => Some(left.cmp(right)),
-        (Value::Timestamp(left), Value::Timestamp(right)) => Some(left.cmp(right)),
-        (Value::Uuid(left), Value::Uuid(right)) => Some(left.cmp(right)),
-        _ => None,
-    }
-}
-
-/// Without rounding the whole number, which beyond 2^53 would make different numbers equal.
-fn compare_exactly(whole: i64, decimal: f64) -> Option<Ordering> {
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    if decimal.is_nan() {
-        None
-    } else if decimal >= BEYOND {
-        Some(Ordering::Less)
-    } else if decimal < -BEYOND {
-        Some(Ordering::Greater)
-    } else {
-        let by_whole = whole.cmp(&(decimal.trunc() as i64));
-        0.0.partial_cmp(&decimal.fract()).map(|by_fraction| by_whole.then(by_fraction))
-    }
-}
-
-/// What went wrong, before it is said where.
-enum Failure {
-    Overflow,
-    DivisionByZero,
-}
-
-impl Failure {
-    fn of(&self, expression: &Expression) -> EvaluationError {
-        match self {
-            Failure::Overflow => EvaluationError::Overflow(expression.to_string()),
-            Failure::DivisionByZero => EvaluationError::DivisionByZero(expression.to_string()),
-        }
-    }
-}
-
-fn signed(sign: Sign, operand: &Value, expression: &Expression) -> Evaluated<Value> {
-    match (sign, operand) {
-        (Sign::Plus, Value::Int(_) | Value::Float(_)) => Ok(operand.clone()),
-        (Sign::Minus, Value::Float(number)) => Ok(Value::Float(-number)),
-        (Sign::Minus, Value::Int(number)) => {
-            let negative = number.checked_neg().map(Value::Int);
-            negative.ok_or_else(|| Failure::Overflow.of(expression))
-        }
-        _ => Ok(UNKNOWN),
-    }
-}
-
-fn calculate(operator: Operator, left: &Value, right: &Value) -> Result<Value, Failure> {
-    match (left, right) {
-        (Value::Int(left), Value::Int(right)) => calculate_whole(operator, *left, *right),
-        (Value::Int(left), Value::Float(right)) => calculate_decimal(operator, *left as f64, *right),
-        (Value::Float(left), Value::Int(right)) => calculate_decimal(operator, *left, *right as f64),
-        (Value::Float(left), Value::Float(right)) => calculate_decimal(operator, *left, *right),
-        _ => Ok(UNKNOWN),
-    }
-}
-
-fn calculate_whole(operator: Operator, left: i64, right: i64) -> Result<Value, Failure> {
-    if operator.divides() && right == 0 {
-        return Err(Failure::DivisionByZero);
-    }
-    let result = match operator {
-        Operator::Add => left.checked_add(right),
-        Operator::Subtract => left.checked_sub(right),
-        Operator::Multiply => left.checked_mul(right),
-        Operator::Divide => left.checked_div(right),
-        // The lowest number by -1 leaves 0; only the quotient is out of range.
-        Operator::Remainder => Some(left.wrapping_rem(right)),
-    };
-    result.map(Value::Int).ok_or(Failure::Overflow)
-}
-
-fn calculate_decimal(operator: Operator, left: f64, right: f64) -> Result<Value, Failure> {
-    if operator.divides() && right == 0.0 {
-        return Err(Failure::DivisionByZero);
-    }
-    let result = match operator {
-        Operator::Add => left + right,
-        Operator::Subtract => left - right,
-        Operator::Multiply => left * right,
-        Operator::Divide => left / right,
-        Operator::Remainder => left % right,
-    };
-    if result.is_finite() { Ok(Value::Float(result)) } else { Err(Failure::Overflow) }
-}
-
-impl Operator {
-    fn divides(self) -> bool {
-        matches!(self, Operator::Divide | Operator::Remainder)
     }
 }

@@ -3,6 +3,7 @@
 //! Chains of AND, OR and arithmetic are lists, so that only what is counted against
 //! [`FILTER_DEPTH`](super::FILTER_DEPTH) makes the tree deeper.
 
+use super::like::Like;
 use super::names::is_plain;
 use super::token::Token;
 use postrider_protocol::value::Value;
@@ -17,6 +18,8 @@ pub(super) enum Expression {
     Parameter(String, Arc<Value>),
     Property(Property),
     Exists(Property),
+    /// The place of this `newid()` among those of its action, from 0.
+    NewId(u32),
     Sign(Sign, Box<Expression>),
     Not(Box<Expression>),
     /// From left to right; the operators are all of one [`Level`].
@@ -48,15 +51,15 @@ pub(super) enum Test {
     Null,
     /// One or more.
     In(Vec<Expression>),
-    Like(Pattern),
+    Like(Box<Pattern>),
 }
 
-/// A text and an escape character, both known to be as LIKE needs them.
+/// A pattern and an escape character as they were written, for the canonical text, and what they say together.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pattern {
-    pub pattern: Box<Expression>,
-    /// As it was written, for the canonical text, and its only character.
-    pub escape: Option<(Box<Expression>, char)>,
+    pub pattern: Expression,
+    pub escape: Option<Expression>,
+    pub like: Like,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -175,7 +178,8 @@ impl Expression {
             Expression::Literal(_)
             | Expression::Parameter(..)
             | Expression::Property(_)
-            | Expression::Exists(_) => Level::Single,
+            | Expression::Exists(_)
+            | Expression::NewId(_) => Level::Single,
         }
     }
 
@@ -197,6 +201,7 @@ impl Display for Expression {
             Expression::Parameter(name, _) => write!(f, "@{name}"),
             Expression::Property(property) => property.fmt(f),
             Expression::Exists(property) => write!(f, "EXISTS({property})"),
+            Expression::NewId(_) => f.write_str("newid()"),
             Expression::Sign(sign, operand) => write_signed(f, *sign, operand),
             Expression::Not(operand) => write!(f, "NOT {}", Within(operand, Level::Not)),
             Expression::Arithmetic { first, rest } => write_arithmetic(f, first, rest),
@@ -237,7 +242,7 @@ impl Display for Property {
     }
 }
 
-fn write_literal(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+pub(super) fn write_literal(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
     match value {
         Value::Bool(true) => f.write_str("TRUE"),
         Value::Bool(false) => f.write_str("FALSE"),
@@ -284,9 +289,9 @@ fn write_test(f: &mut fmt::Formatter<'_>, operand: &Expression, negated: bool, t
             write_list(f, all, ", ", Level::Sum)?;
             f.write_str(")")
         }
-        Test::Like(Pattern { pattern, escape: None }) => write!(f, "{not}LIKE {pattern}"),
-        Test::Like(Pattern { pattern, escape: Some((escape, _)) }) => {
-            write!(f, "{not}LIKE {pattern} ESCAPE {escape}")
+        Test::Like(like) => {
+            write!(f, "{not}LIKE {}", like.pattern)?;
+            like.escape.iter().try_for_each(|escape| write!(f, " ESCAPE {escape}"))
         }
     }
 }

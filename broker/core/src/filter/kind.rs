@@ -48,6 +48,7 @@ pub(super) fn kind(expression: &Expression) -> Option<Kind> {
         Expression::Literal(value) => Kind::of(value),
         Expression::Parameter(_, value) => Kind::of(value),
         Expression::Property(_) => None,
+        Expression::NewId(_) => Some(Kind::Uuid),
         Expression::Sign(..) | Expression::Arithmetic { .. } => Some(Kind::Number),
         Expression::Exists(_)
         | Expression::Not(_)

@@ -1,22 +1,34 @@
-//! SQL filters: a text becomes a [`Filter`] once, and a filter judges the properties of messages, never their bodies.
+//! SQL filters and actions: a text becomes a [`Filter`] once, and a filter judges the properties of messages, never
+//! their bodies. An [`Action`] changes them, on a rule's copy.
 //!
 //! [`Filter::parse`] cuts the text into tokens (`token.rs`), builds an expression (`parse.rs`, `operand.rs`,
 //! `expression.rs`), looks names up (`names.rs`) and refuses what can never fit (`kind.rs`); [`Filter::matches`]
-//! evaluates it (`eval.rs`, `like.rs`). The language is described in
-//! `docs/semantics.md`.
+//! evaluates it (`eval.rs`, `number.rs`, `like.rs`). `action.rs` reads an action, `apply.rs` carries it out.
+//! [`Filter::explain`] shows what a filter saw (`explain.rs`), [`Filter::leading`] what an index can know of it
+//! (`leading.rs`). The language is described in `docs/semantics.md`.
 
+mod action;
+mod apply;
 mod eval;
+mod explain;
 mod expression;
 mod kind;
+mod leading;
 mod like;
 mod names;
+mod number;
 mod operand;
 mod parse;
 mod token;
+mod view;
 
+pub use action::Action;
 pub use eval::{EvaluationError, Properties, Truth};
+pub use explain::{Explanation, SHOWN_CHARS};
+pub use leading::{Constant, Leading, Named};
 pub use names::SYSTEM_PROPERTIES;
 
+use eval::Given;
 use expression::Expression;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::limits::FILTER_CHARS;
@@ -25,6 +37,9 @@ use std::fmt;
 
 /// How deep parentheses, NOT and signs may be nested.
 pub const FILTER_DEPTH: usize = 32;
+
+/// Steps of one action.
+pub const ACTION_STEPS: usize = 32;
 
 /// A condition on the properties of a message.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +51,7 @@ impl Filter {
     ///
     /// Refuses with `InvalidArgument` about `filter`, saying at which character, counted from 1, what was expected.
     pub fn parse(text: &str, parameters: &[(String, Value)]) -> Result<Filter, Refusal> {
-        let chars = text.chars().count();
-        if chars > FILTER_CHARS {
-            let message = format!("has {chars} characters, at most {FILTER_CHARS} are allowed");
-            return Err(Refusal::invalid("filter", message));
-        }
+        check_chars("filter", text)?;
         parse::parse(text, parameters)
             .map(Filter)
             .map_err(|wrong| Refusal::invalid("filter", wrong.to_string()))
@@ -51,8 +62,17 @@ impl Filter {
     /// Fails where a number overflows or is divided by zero, unless AND, OR or IN was decided before it came to that:
     /// they stop at the first operand that decides, from left to right.
     pub fn matches(&self, view: &dyn Properties) -> Result<Truth, EvaluationError> {
-        eval::judge(&self.0, view)
+        eval::judge(&self.0, &Given { view, bits: 0 })
     }
+}
+
+fn check_chars(field: &'static str, text: &str) -> Result<(), Refusal> {
+    let chars = text.chars().count();
+    if chars <= FILTER_CHARS {
+        return Ok(());
+    }
+    let message = format!("has {chars} characters, at most {FILTER_CHARS} are allowed");
+    Err(Refusal::invalid(field, message))
 }
 
 /// The canonical text: parsed again with the same parameters, it is the same filter. It has spaces around operators

@@ -1,7 +1,7 @@
 //! The names that a filter can use.
 
 /// What a filter can ask for under `sys.`: the name that a view is asked by, and the other spellings of it. All are
-/// found without regard to case.
+/// found without regard to case. A message that is only being published has none of those that the broker sets.
 pub const SYSTEM_PROPERTIES: &[(&str, &[&str])] = &[
     ("MessageId", &["message_id"]),
     ("CorrelationId", &["correlation_id"]),
@@ -10,10 +10,16 @@ pub const SYSTEM_PROPERTIES: &[(&str, &[&str])] = &[
     ("ReplyTo", &["reply_to"]),
     ("ReplyToSessionId", &["reply_to_session_id"]),
     ("SessionId", &["session_id"]),
+    ("PartitionKey", &["partition_key"]),
     ("ContentType", &["content_type"]),
+    ("TimeToLive", &["time_to_live", "time_to_live_ms"]),
+    ("ScheduledEnqueueTimeUtc", &["scheduled_enqueue_time_utc", "scheduled_enqueue_time"]),
     ("Priority", &[]),
+    ("Cost", &[]),
     ("EnqueuedTimeUtc", &["enqueued_time_utc", "enqueued_time"]),
+    ("ExpiresAtUtc", &["expires_at_utc", "expires_at"]),
     ("SequenceNumber", &["sequence_number"]),
+    ("EnqueuedSequenceNumber", &["enqueued_sequence_number", "enqueued_sequence"]),
     ("DeliveryCount", &["delivery_count"]),
     ("DeadLetterReason", &["dead_letter_reason"]),
     (

@@ -5,6 +5,7 @@ use super::kind::Kind;
 use super::names::{all_system, is_reserved, system};
 use super::parse::{Parsed, Parser};
 use super::token::{Token, Wrong, out_of_range};
+use postrider_protocol::message::is_same_name;
 use postrider_protocol::value::Value;
 use std::sync::Arc;
 
@@ -70,21 +71,35 @@ impl Parser<'_> {
     }
 
     fn function(&mut self, name: &str) -> Parsed<Expression> {
-        let uppercase = name.to_ascii_uppercase();
-        if !["EXISTS", "P", "PROPERTY"].contains(&uppercase.as_str()) {
-            return Err(self.wrong(match uppercase.as_str() {
-                "NEWID" => "newid() is another value each time and cannot be in a filter".to_owned(),
-                _ => format!("there is no function {name}; there are EXISTS, p and property"),
-            }));
-        }
-        self.skip();
-        self.skip();
-        let found = match uppercase.as_str() {
-            "EXISTS" => Expression::Exists(self.property()?),
-            _ => Expression::Property(Property::User(self.user_name()?)),
+        let read = match name.to_ascii_uppercase().as_str() {
+            "EXISTS" => |parser: &mut Self| parser.property().map(Expression::Exists),
+            "P" | "PROPERTY" => {
+                |parser: &mut Self| Ok(Expression::Property(Property::User(parser.user_name()?)))
+            }
+            "NEWID" => return self.new_id(),
+            _ => {
+                let what = format!("there is no function {name}; there are EXISTS, p, property and newid");
+                return Err(self.wrong(what));
+            }
         };
+        self.skip();
+        self.skip();
+        let found = read(self)?;
         self.expect(")")?;
         Ok(found)
+    }
+
+    fn new_id(&mut self) -> Parsed<Expression> {
+        let Some(index) = self.new_ids else {
+            return Err(
+                self.wrong("newid() is another value each time: an action can have it, a filter cannot")
+            );
+        };
+        self.new_ids = Some(index + 1);
+        self.skip();
+        self.skip();
+        self.expect(")")?;
+        Ok(Expression::NewId(index))
     }
 
     /// The argument of `p`: a name, or a text that is one.
@@ -100,7 +115,7 @@ impl Parser<'_> {
         Ok(name)
     }
 
-    fn property(&mut self) -> Parsed<Property> {
+    pub fn property(&mut self) -> Parsed<Property> {
         let at = self.at();
         let scope = self.name()?;
         if !self.take(".") {
@@ -131,7 +146,7 @@ impl Parser<'_> {
     }
 
     fn parameter(&mut self, name: String) -> Parsed<Expression> {
-        let value = match self.used.iter().find(|(used, _)| used.eq_ignore_ascii_case(&name)) {
+        let value = match self.used.iter().find(|(used, _)| is_same_name(used, &name)) {
             Some((_, value)) => Arc::clone(value),
             None => self.bind(&name)?,
         };
@@ -140,8 +155,7 @@ impl Parser<'_> {
     }
 
     fn bind(&mut self, name: &str) -> Parsed<Arc<Value>> {
-        let without_mark =
-            |given: &'_ str| given.strip_prefix('@').unwrap_or(given).eq_ignore_ascii_case(name);
+        let without_mark = |given: &str| is_same_name(given.strip_prefix('@').unwrap_or(given), name);
         let Some((given, value)) = self.parameters.iter().find(|(given, _)| without_mark(given)) else {
             return Err(self.wrong(format!("the parameter @{name} has no value")));
         };
@@ -149,4 +163,13 @@ impl Parser<'_> {
         self.used.push((given.strip_prefix('@').unwrap_or(given), Arc::clone(&value)));
         Ok(value)
     }
+}
+
+/// Refuses a property's name that no message can have.
+pub(super) fn check_length(name: &str, at: usize, most: usize) -> Parsed<()> {
+    let chars = name.chars().count();
+    if chars <= most {
+        return Ok(());
+    }
+    Err(Wrong::new(at, format!("a property's name has at most {most} characters, this one has {chars}")))
 }

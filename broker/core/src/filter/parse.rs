@@ -2,8 +2,9 @@
 
 use super::expression::{Comparison, Expression, Level, Operator, Pattern, Sign, Test};
 use super::kind::{Kind, kind};
-use super::token::{Token, Wrong, out_of_range, tokens};
-use super::{FILTER_CHARS, FILTER_DEPTH, like};
+use super::like::Like;
+use super::token::{Placed, Token, Wrong, out_of_range, tokens};
+use super::{FILTER_CHARS, FILTER_DEPTH};
 use postrider_protocol::value::Value;
 use std::sync::Arc;
 
@@ -11,8 +12,7 @@ pub(super) type Parsed<T> = Result<T, Wrong>;
 
 /// Reads a whole text; the caller has checked its length.
 pub(super) fn parse(text: &str, parameters: &[(String, Value)]) -> Parsed<Expression> {
-    let mut parser =
-        Parser { tokens: tokens(text)?, next: 0, depth: 0, parameters, used: Vec::new(), pattern_chars: 0 };
+    let mut parser = Parser::new(text, parameters)?;
     let at = parser.at();
     let expression = parser.or()?;
     parser.end()?;
@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str, parameters: &[(String, Value)]) -> Parsed<Expres
 }
 
 pub(super) struct Parser<'a> {
-    tokens: Vec<(usize, Token)>,
+    tokens: Vec<Placed>,
     next: usize,
     /// Parentheses, NOTs and signs around the next token.
     depth: usize,
@@ -30,6 +30,27 @@ pub(super) struct Parser<'a> {
     pub used: Vec<(&'a str, Arc<Value>)>,
     /// Characters of the LIKE patterns met so far.
     pattern_chars: usize,
+    /// How many `newid()` there were; none where there cannot be one.
+    pub new_ids: Option<u32>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &str, parameters: &'a [(String, Value)]) -> Parsed<Self> {
+        Ok(Parser {
+            tokens: tokens(text)?,
+            next: 0,
+            depth: 0,
+            parameters,
+            used: Vec::new(),
+            pattern_chars: 0,
+            new_ids: None,
+        })
+    }
+
+    /// A parser that knows `newid()`.
+    pub fn of_action(text: &str, parameters: &'a [(String, Value)]) -> Parsed<Self> {
+        Ok(Parser { new_ids: Some(0), ..Self::new(text, parameters)? })
+    }
 }
 
 impl Parser<'_> {
@@ -119,7 +140,7 @@ impl Parser<'_> {
                 Test::In(self.list()?)
             } else if self.take_word("LIKE") {
                 need(Kind::Text, "LIKE", at, &operand)?;
-                Test::Like(self.pattern()?)
+                Test::Like(Box::new(self.pattern()?))
             } else {
                 return Err(self.expected("IN or LIKE after NOT"));
             };
@@ -148,24 +169,27 @@ impl Parser<'_> {
             let what = format!("LIKE patterns of a filter can have {FILTER_CHARS} characters together");
             return Err(Wrong::new(at, format!("{what}, with this one they have {}", self.pattern_chars)));
         }
-        let escape = if self.take_word("ESCAPE") { Some(self.escape(at, &text)?) } else { None };
-        Ok(Pattern { pattern: Box::new(pattern), escape })
+        let escape = if self.take_word("ESCAPE") { Some(self.escape()?) } else { None };
+        let character = escape.as_ref().map(|(_, character)| *character);
+        let ends_in_it = || {
+            let what = "the pattern ends in its escape character, a character must follow it";
+            Wrong::new(at, what)
+        };
+        let like = Like::read(&text, character).ok_or_else(ends_in_it)?;
+        Ok(Pattern { pattern, escape: escape.map(|(written, _)| written), like })
     }
 
-    fn escape(&mut self, pattern_at: usize, pattern: &str) -> Parsed<(Box<Expression>, char)> {
+    fn escape(&mut self) -> Parsed<(Expression, char)> {
         let at = self.at();
         let (expression, text) = self.constant_text("ESCAPE")?;
         let mut chars = text.chars();
-        let (Some(escape), None) = (chars.next(), chars.next()) else {
-            let found = text.chars().count();
-            return Err(Wrong::new(at, format!("ESCAPE needs exactly one character, found {found}")));
-        };
-        if !like::is_whole(pattern, escape) {
-            let what =
-                format!("the pattern ends in its escape character {escape:?}, a character must follow it");
-            return Err(Wrong::new(pattern_at, what));
+        match (chars.next(), chars.next()) {
+            (Some(escape), None) => Ok((expression, escape)),
+            _ => {
+                let found = text.chars().count();
+                Err(Wrong::new(at, format!("ESCAPE needs exactly one character, found {found}")))
+            }
         }
-        Ok((Box::new(expression), escape))
     }
 
     fn sum(&mut self) -> Parsed<Expression> {
@@ -225,12 +249,12 @@ impl Parser<'_> {
     /// A minus and the number right behind it are one literal: the lowest whole number has no positive one.
     fn negative_number(&mut self) -> Parsed<Option<Expression>> {
         let at = self.at();
-        let value = match self.tokens.get(self.next + 1) {
-            Some((_, Token::Whole(number))) => {
+        let value = match self.behind() {
+            Some(Token::Whole(number)) => {
                 let negative = 0_i64.checked_sub_unsigned(*number);
                 Value::Int(negative.ok_or_else(|| Wrong::new(at, out_of_range()))?)
             }
-            Some((_, Token::Decimal(number))) => Value::Float(-number),
+            Some(Token::Decimal(number)) => Value::Float(-number),
             _ => return Ok(None),
         };
         self.skip();
@@ -260,12 +284,22 @@ impl Parser<'_> {
     }
 
     pub fn peek(&self) -> &Token {
-        self.tokens.get(self.next).map_or(&Token::End, |(_, token)| token)
+        self.tokens.get(self.next).map_or(&Token::End, |placed| &placed.token)
+    }
+
+    /// The token behind the next one.
+    fn behind(&self) -> Option<&Token> {
+        self.tokens.get(self.next + 1).map(|placed| &placed.token)
+    }
+
+    /// Whether the next token is the first of its line.
+    pub fn begins_line(&self) -> bool {
+        self.tokens.get(self.next).is_some_and(|placed| placed.begins_line)
     }
 
     /// Where the next token begins.
     pub fn at(&self) -> usize {
-        self.tokens.get(self.next).or(self.tokens.last()).map_or(1, |(at, _)| *at)
+        self.tokens.get(self.next).or(self.tokens.last()).map_or(1, |placed| placed.at)
     }
 
     pub fn skip(&mut self) {
@@ -277,10 +311,10 @@ impl Parser<'_> {
     }
 
     pub fn is_symbol_after(&self, symbol: &str) -> bool {
-        matches!(self.tokens.get(self.next + 1), Some((_, Token::Symbol(found))) if *found == symbol)
+        matches!(self.behind(), Some(Token::Symbol(found)) if *found == symbol)
     }
 
-    fn take_word(&mut self, word: &str) -> bool {
+    pub fn take_word(&mut self, word: &str) -> bool {
         let found = self.is_word(word);
         self.next += usize::from(found);
         found

@@ -39,6 +39,16 @@ pub(super) enum Token {
     End,
 }
 
+/// A token and where it was found.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// The character it begins at, counted from 1.
+    pub at: usize,
+    /// There is a line break before it.
+    pub begins_line: bool,
+    pub token: Token,
+}
+
 /// As an error names it.
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,18 +67,18 @@ impl fmt::Display for Token {
 
 /// Longer ones first: `<=` is not `<` and `=`.
 const SYMBOLS: &[&str] =
-    &["<>", "!=", ">=", "<=", "=", ">", "<", "+", "-", "*", "/", "%", "(", ")", ",", "."];
+    &["<>", "!=", ">=", "<=", "=", ">", "<", "+", "-", "*", "/", "%", "(", ")", ",", ".", ";"];
 
-/// The tokens with the character each begins at, counted from 1; the last one is [`Token::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Wrong> {
+/// The tokens; the last one is [`Token::End`].
+pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, Wrong> {
     let mut scanner = Scanner { rest: text, at: 1 };
     let mut tokens = Vec::new();
     loop {
-        scanner.take_while(char::is_whitespace);
+        let begins_line = scanner.take_while(char::is_whitespace).contains('\n');
         let at = scanner.at;
         let token = scanner.token()?;
         let ended = token == Token::End;
-        tokens.push((at, token));
+        tokens.push(Placed { at, begins_line, token });
         if ended {
             return Ok(tokens);
         }

@@ -8,7 +8,7 @@ use crate::verbs::settle::moves::decode;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::request::{Cause, Selection, States};
-use postrider_protocol::value::{Id, Value};
+use postrider_protocol::value::Value;
 use std::borrow::Cow;
 
 /// A selection that was read.
@@ -77,41 +77,32 @@ struct Seen<'a> {
 
 impl Properties for Seen<'_> {
     fn system(&self, name: &'static str) -> Option<Cow<'_, Value>> {
-        let message = self.message;
-        let text = |text: &Option<String>| text.clone().map(Value::Text);
-        let id = |id: &Option<Id>| id.as_ref().map(|id| Value::Text(id.to_string()));
         let dead = self.record.dead_letter.as_ref();
         let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let time = |ms: u64| Value::Timestamp(i64::try_from(ms).unwrap_or(i64::MAX));
         let value = match name {
-            "MessageId" => id(&message.message_id),
-            "CorrelationId" => id(&message.correlation_id),
-            "Subject" => text(&message.subject),
-            "To" => text(&message.to),
-            "ReplyTo" => text(&message.reply_to),
-            "ReplyToSessionId" => text(&message.reply_to_session_id),
-            "SessionId" => text(&message.session_id),
-            "ContentType" => text(&message.content_type),
-            "Priority" => message.priority.map(|priority| int(u64::from(priority))),
-            "EnqueuedTimeUtc" => self.enqueued_ms().map(Value::Timestamp),
+            "EnqueuedTimeUtc" => self.enqueued_ms().map(time),
+            "ExpiresAtUtc" => self.record.expires_at_ms.map(time),
             "SequenceNumber" => Some(int(self.found.number)),
+            "EnqueuedSequenceNumber" => Some(int(self.record.enqueued_sequence)),
             "DeliveryCount" => Some(int(u64::from(self.found.attempts()))),
             "DeadLetterReason" => dead.map(|info| Value::Text(info.reason.clone())),
             "DeadLetterErrorDescription" => dead.map(|info| Value::Text(info.description.clone())),
             "DeadLetterSource" => dead.map(|info| Value::Text(info.source.clone())),
-            _ => None,
+            _ => return self.message.system(name),
         };
         value.map(Cow::Owned)
     }
 
     fn user(&self, name: &str) -> Option<Cow<'_, Value>> {
-        self.message.property(name).map(Cow::Borrowed)
+        self.message.user(name)
     }
 }
 
 impl Seen<'_> {
     /// Scheduled messages are not enqueued yet.
-    fn enqueued_ms(&self) -> Option<i64> {
+    fn enqueued_ms(&self) -> Option<u64> {
         let is_enqueued = matches!(self.found.at, Where::Stored { .. });
-        is_enqueued.then(|| i64::try_from(self.record.enqueued_time_ms).unwrap_or(i64::MAX))
+        is_enqueued.then_some(self.record.enqueued_time_ms)
     }
 }
