@@ -73,6 +73,8 @@ pub const HOPS: u8 = 4;
 pub const PARCELS_ON_ROAD: u64 = 64;
 /// Parcels on the road to a shard at which a request for one more is refused.
 pub const MOST_PARCELS_ON_ROAD: u64 = 4_096;
+/// Milliseconds without a receipt after which parcels leave again.
+pub const PARCELS_AGAIN_MS: u64 = 5_000;
 /// Bytes of parcels that are on their way to a shard at once; the parcel that passes them is the last.
 pub const BYTES_ON_THEIR_WAY: usize = 4 * 1024 * 1024;
 

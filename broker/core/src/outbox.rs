@@ -52,12 +52,21 @@ pub struct Road {
     pub parcels: u64,
     /// The last one that is on its way; as long as there is one, no other leaves.
     pub sent: Option<u64>,
+    /// When they leave again if there is no receipt, on the monotonic clock: the other shard may have begun anew.
+    pub again_ms: u64,
     /// Queues that have to wait until there is room on the road.
     pub stopped: BTreeSet<QueueId>,
 }
 
 /// The ways to all shards.
 pub type Outbox = BTreeMap<u16, Road>;
+
+impl Road {
+    /// When parcels leave, on the monotonic clock: at once where nothing is on its way.
+    pub fn leaves_ms(&self) -> Option<u64> {
+        (self.parcels > 0).then(|| self.sent.map_or(0, |_| self.again_ms))
+    }
+}
 
 impl Parcel {
     /// Bytes of its records.

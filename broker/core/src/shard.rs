@@ -208,7 +208,7 @@ impl Shard {
         let refill = self.refills.first().map(|(moment, _)| *moment);
         let pause = self.pauses.first().map(|(moment, _)| *moment);
         let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
-        let parcels = self.has_to_send().then_some(now.mono_ms);
+        let parcels = self.next_send_ms().map(|ms| ms.max(now.mono_ms));
         let idle = self.idle.next_deadline_ms();
         let others = [alarm, refill, pause, session, parcels, idle, self.outcomes.next_deadline_ms()];
         lock.into_iter().chain(others.into_iter().flatten()).min()

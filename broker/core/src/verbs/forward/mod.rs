@@ -10,8 +10,8 @@ use crate::context::{Context, Damage, Rows};
 use crate::effect::Effect;
 use crate::fact::Fact;
 use crate::key::{Key, KeyRange, QueueId};
-use crate::limits::{BYTES_ON_THEIR_WAY, HOPS, PAGE_MESSAGES, PARCELS_ON_ROAD};
-use crate::outbox::{Parcel, Returned, Taken};
+use crate::limits::{BYTES_ON_THEIR_WAY, HOPS, PAGE_MESSAGES, PARCELS_AGAIN_MS, PARCELS_ON_ROAD};
+use crate::outbox::{Parcel, Returned, Road, Taken};
 use crate::queue::{Acquired, Most, Queue};
 use crate::shard::Shard;
 use crate::verbs::recover::{each_row, read_row};
@@ -92,13 +92,16 @@ impl Shard {
         self.remember(Fact::Parcel(shard, self.row.last_parcel, parcel));
     }
 
-    /// Lets parcels leave on every road on which none is on its way.
+    /// Lets parcels leave on every road on which none is on its way, or its receipt does not come.
     pub(crate) fn send_parcels(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
-        let waiting = self.outbox.iter().filter(|(_, road)| road.parcels > 0 && road.sent.is_none());
-        for to in waiting.map(|(to, _)| *to).collect::<Vec<_>>() {
+        let now_ms = self.mono_ms;
+        let leaves = |road: &Road| road.leaves_ms().is_some_and(|leaves_ms| leaves_ms <= now_ms);
+        let leaving = self.outbox.iter().filter(|(_, road)| leaves(road));
+        for to in leaving.map(|(to, _)| *to).collect::<Vec<_>>() {
             let parcels = self.next_parcels(cx, to)?;
             if let Some(road) = self.outbox.get_mut(&to) {
                 road.sent = parcels.last().map(|(number, _)| *number);
+                road.again_ms = now_ms.saturating_add(PARCELS_AGAIN_MS);
             }
             self.turn.effects.push(Effect::Send { to, parcels });
         }
@@ -195,9 +198,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether something is to be passed on that no command will bring up: after a start.
-    pub(crate) fn has_to_send(&self) -> bool {
-        !self.hungry.is_empty() || self.outbox.values().any(|road| road.parcels > 0 && road.sent.is_none())
+    /// When something is to be passed on that no command will bring up, on the monotonic clock; 0 for at once.
+    pub(crate) fn next_send_ms(&self) -> Option<u64> {
+        let queues = (!self.hungry.is_empty()).then_some(0);
+        queues.into_iter().chain(self.outbox.values().filter_map(Road::leaves_ms)).min()
     }
 }
 
