@@ -102,8 +102,10 @@ pub struct Capacity {
     pub units: u64,
     /// The most units that were in flight.
     pub most: u64,
-    /// Units in flight, as their mean over the time with a backlog, of all units.
-    pub utilisation: f64,
+    /// Units that are worked on, as their mean over the time with a backlog, of all units.
+    pub worked_on: f64,
+    /// Units from delivery until the answer to the completion, in the same way.
+    pub in_use: f64,
     /// How long all took.
     pub seconds: f64,
 }

@@ -195,7 +195,8 @@ fn capacity_table(figures: &Capacity) -> Table {
         ("ms of work on each", figures.work_ms as f64, 0),
         ("units", figures.units as f64, 0),
         ("most units in flight", figures.most as f64, 0),
-        ("% of the units in use", figures.utilisation * 100.0, 1),
+        ("% of the units worked on", figures.worked_on * 100.0, 1),
+        ("% of the units in use", figures.in_use * 100.0, 1),
         ("seconds", figures.seconds, 1),
     ];
     for (name, value, decimals) in rows {

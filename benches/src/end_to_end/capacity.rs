@@ -1,4 +1,7 @@
 //! Work that is bounded by capacity units: what the consumers themselves see in flight, and how much of the units that is.
+//!
+//! Two logs are kept. What is worked on ends just before it is completed: it must never be more than the units there are.
+//! What is in use ends with the answer to the completion: until then nobody else can have the units.
 
 use super::site::{ADDRESS, Site};
 use crate::args::Args;
@@ -20,7 +23,14 @@ const BATCH: u64 = 256;
 /// Without a message for so long there are none.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What the consumers know together: each entry in the log is the moment, and the units that come or go.
+/// What the consumers know together.
+#[derive(Default)]
+struct Logs {
+    worked_on: Log,
+    in_use: Log,
+}
+
+/// Each entry is the moment, and the units that come or go.
 #[derive(Default)]
 struct Log {
     entries: Mutex<Vec<(Instant, i64)>>,
@@ -42,13 +52,13 @@ impl Log {
 pub async fn measure(args: &Args) -> Result<Capacity> {
     let site = Site::with_capacity(args, SIZE, UNITS).await?;
     fill(&site, args.capacity_messages).await?;
-    let log = Arc::new(Log::default());
+    let logs = Arc::new(Logs::default());
     let mut consumers = JoinSet::new();
     let work = Duration::from_millis(args.work_ms);
     let start = Instant::now();
     for _ in 0..CONSUMERS {
         let consumer = Consumer::open(site.broker.url(), ADDRESS, UNITS as u32, 1).await?;
-        consumers.spawn(consume(consumer, log.clone(), work));
+        consumers.spawn(consume(consumer, logs.clone(), work));
     }
     let mut done = 0;
     while let Some(ended) = consumers.join_next().await {
@@ -57,14 +67,16 @@ pub async fn measure(args: &Args) -> Result<Capacity> {
     let seconds = start.elapsed().as_secs_f64();
     ensure!(done == args.capacity_messages, "{done} of {} messages were worked on", args.capacity_messages);
     site.broker.end().await?;
-    let (most, mean) = units_in_flight(&log.take(), args.capacity_messages);
+    let (most, worked_on) = units_in_flight(&logs.worked_on.take(), args.capacity_messages);
+    let (_, in_use) = units_in_flight(&logs.in_use.take(), args.capacity_messages);
     ensure!(most <= UNITS as i64, "{most} of {UNITS} units were in flight");
     Ok(Capacity {
         messages: args.capacity_messages,
         work_ms: args.work_ms,
         units: UNITS,
         most: most as u64,
-        utilisation: mean / UNITS as f64,
+        worked_on: worked_on / UNITS as f64,
+        in_use: in_use / UNITS as f64,
         seconds,
     })
 }
@@ -84,12 +96,13 @@ async fn fill(site: &Site<'_>, messages: u64) -> Result<()> {
 }
 
 /// Works on all that comes at once, until nothing comes any more; returns how many messages that were.
-async fn consume(mut consumer: Consumer, log: Arc<Log>, work: Duration) -> Result<u64> {
+async fn consume(mut consumer: Consumer, logs: Arc<Logs>, work: Duration) -> Result<u64> {
     let (mut tasks, mut done, mut last) = (JoinSet::new(), 0, Instant::now());
     while last.elapsed() < IDLE {
         for delivery in consumer.receive().await? {
-            log.add(cost(&delivery));
-            tasks.spawn(work_on(delivery, log.clone(), work));
+            logs.worked_on.add(cost(&delivery));
+            logs.in_use.add(cost(&delivery));
+            tasks.spawn(work_on(delivery, logs.clone(), work));
             last = Instant::now();
         }
         while let Some(ended) = tasks.try_join_next() {
@@ -101,11 +114,13 @@ async fn consume(mut consumer: Consumer, log: Arc<Log>, work: Duration) -> Resul
     Ok(done)
 }
 
-async fn work_on(delivery: Delivery, log: Arc<Log>, work: Duration) -> Result<()> {
+async fn work_on(delivery: Delivery, logs: Arc<Logs>, work: Duration) -> Result<()> {
     tokio::time::sleep(work).await;
     // Before it is said: from then on others may begin.
-    log.add(-cost(&delivery));
-    Ok(delivery.complete().await?)
+    logs.worked_on.add(-cost(&delivery));
+    delivery.complete().await?;
+    logs.in_use.add(-cost(&delivery));
+    Ok(())
 }
 
 fn cost(delivery: &Delivery) -> i64 {

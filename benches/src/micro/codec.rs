@@ -79,10 +79,8 @@ fn delivered(bodies: &Bodies, messages: usize) -> Reply {
         let record = Record {
             enqueued_time_ms: 1,
             enqueued_sequence: sequence,
-            dead_letter: None,
-            expires_at_ms: None,
-            redrive_count: 0,
             message: message(bodies),
+            ..Record::default()
         };
         let mut bytes = BytesMut::new();
         record.put(&mut bytes);
