@@ -6,6 +6,9 @@ use crate::rule::Rule;
 use crate::wire::{self, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
+/// Rules that a subscription can have.
+const RULES: usize = limits::RULES_PER_TOPIC + limits::SQL_RULES_PER_TOPIC;
+
 /// An entity with its options, rules and counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityInfo {
@@ -74,6 +77,8 @@ counters! {
     dropped,
     /// Sessions of the queue.
     sessions,
+    /// Messages that a rule of the subscription failed on.
+    filter_errors,
 }
 
 impl EntityInfo {
@@ -94,7 +99,7 @@ impl EntityInfo {
             kind: EntityKind::read(reader)?,
             created_ms: reader.u64("entity.created_ms")?,
             options: Options::read(reader)?,
-            rules: reader.list("entity.rules", 3, limits::RULES_PER_TOPIC, Rule::read)?,
+            rules: reader.list("entity.rules", Rule::LEAST_BYTES, RULES, Rule::read)?,
             counters: Counters::from_list(
                 &reader.list("entity.counters", 8, 255, |reader| reader.u64("counter"))?,
             ),

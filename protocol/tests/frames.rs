@@ -101,6 +101,7 @@ fn the_largest_message_travels() {
         dead_letter,
         expires_at_ms: Some(1),
         redrive_count: 1,
+        rule_name: Some("r".repeat(limits::RULE_NAME_CHARS)),
         message: message.clone(),
     };
     let delivered = Delivered { sequence: 1, attempts: 0, record: examples::record_bytes(&record) };

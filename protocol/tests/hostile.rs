@@ -134,7 +134,7 @@ fn a_message_that_is_cut_off_in_its_header_is_malformed() {
 }
 
 #[test]
-fn a_record_has_no_unknown_flag_and_no_redrive_count_of_zero() {
+fn a_record_has_no_unknown_flag_and_no_field_that_says_nothing() {
     let with = |flags: u8, fields: &[u8]| {
         let front = [&[0; 16], &[flags][..], fields].concat();
         Record::decode(front.into())
@@ -142,7 +142,10 @@ fn a_record_has_no_unknown_flag_and_no_redrive_count_of_zero() {
     assert_eq!(with(0, b"message").unwrap().message, "message");
     assert_eq!(with(4, &[0, 0, 0, 1]).unwrap().redrive_count, 1);
     malformed_at("record.redrive_count", with(4, &[0, 0, 0, 0]));
-    for unknown in 8..=u8::MAX {
+    assert_eq!(with(16, &[0, 1, b'r']).unwrap().rule_name.as_deref(), Some("r"));
+    malformed_at("record.rule_name", with(16, &[0, 0]));
+    const KNOWN: u8 = 0b1_0111;
+    for unknown in (0..=u8::MAX).filter(|flags| flags & !KNOWN != 0) {
         malformed_at("record.flags", with(unknown, &[0; 64]));
     }
 }

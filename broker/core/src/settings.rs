@@ -68,6 +68,10 @@ pub struct Settings {
     pub balance: Balance,
     /// The property over whose values messages are shared out fairly.
     pub fair_key: Option<String>,
+    /// Whether messages that a rule failed on go to the dead letters.
+    pub dead_letter_on_filter_error: bool,
+    /// The topic's subscription that gets what no other wanted.
+    pub fall_through: Option<String>,
     /// Whether messages are taken in.
     pub may_send: bool,
     /// Whether messages are given out.
@@ -97,6 +101,8 @@ impl Settings {
             capacity_refill_percent: set.number(options::CAPACITY_REFILL_PERCENT, CAPACITY_REFILL_PERCENT),
             balance: balance(set.text(options::BALANCE).unwrap_or_default()),
             fair_key: set.text(options::FAIR_KEY).map(str::to_owned),
+            dead_letter_on_filter_error: set.flag(options::DEAD_LETTER_ON_FILTER_ERROR, true),
+            fall_through: set.text(options::FALL_THROUGH).map(str::to_owned),
             may_send: !matches!(status, "send-disabled" | "disabled"),
             may_receive: !matches!(status, "receive-disabled" | "disabled"),
         }

@@ -154,8 +154,11 @@ impl Shard {
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
             Change::Delete { name } => self.delete(cx.now, &name),
-            Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
+            Change::PutRule { subscription, replace, rule } => {
+                self.put_rule(cx.now, &subscription, replace, rule)
+            }
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
+            Change::PromoteRule { subscription, rule } => self.promote_rule(&subscription, &rule),
             Change::Scheduled { entity, action, sequences } => {
                 self.scheduled(cx, &entity, action, &sequences)?
             }
@@ -320,6 +323,7 @@ impl Shard {
                 expired: count(main, |queue| queue.row().expired),
                 duplicates: entity.topic.duplicates + count(main, |queue| queue.row().duplicates),
                 dropped: count(main, |queue| queue.row().dropped),
+                filter_errors: count(main, |queue| queue.row().filter_errors),
                 dead_letters: count(dead, Queue::active),
                 bytes: count(main, Queue::bytes),
                 sessions: self.sessions.get(&QueueId::main(id)).map_or(0, |it| it.all.len() as u64),

@@ -29,6 +29,8 @@ pub struct Record {
     pub expires_at_ms: Option<u64>,
     /// How often it was moved back from the dead letters.
     pub redrive_count: u32,
+    /// The rule whose own copy it is: one with an action.
+    pub rule_name: Option<String>,
     /// The sender's message.
     pub message: Bytes,
 }
@@ -39,7 +41,9 @@ const DEAD_LETTER: u8 = 1;
 const EXPIRES: u8 = 2;
 /// Flag of a record: the message was redriven.
 const REDRIVEN: u8 = 4;
-const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN;
+/// Flag of a record: a rule made this copy.
+const RULE_NAME: u8 = 16;
+const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN | RULE_NAME;
 
 impl Record {
     /// Bytes in front of the message where no flag is set.
@@ -50,9 +54,10 @@ impl Record {
         flag(self.dead_letter.is_some(), DEAD_LETTER)
             | flag(self.expires_at_ms.is_some(), EXPIRES)
             | flag(self.redrive_count != 0, REDRIVEN)
+            | flag(self.rule_name.is_some(), RULE_NAME)
     }
 
-    /// Writes what stands in front of a message that was neither dead-lettered nor redriven.
+    /// Writes what stands in front of a message that came as its sender laid it out.
     pub fn put_head(
         out: &mut BytesMut,
         enqueued_time_ms: u64,
@@ -81,6 +86,9 @@ impl Record {
         if self.redrive_count != 0 {
             out.put_u32(self.redrive_count);
         }
+        if let Some(rule_name) = &self.rule_name {
+            wire::put_text(out, rule_name);
+        }
         out.put_slice(&self.message);
     }
 
@@ -104,6 +112,9 @@ impl Record {
         if flags & REDRIVEN != 0 {
             record.redrive_count = read_redrive_count(&mut reader)?;
         }
+        if flags & RULE_NAME != 0 {
+            record.rule_name = Some(read_rule_name(&mut reader)?);
+        }
         record.message = reader.rest();
         Ok(record)
     }
@@ -116,6 +127,13 @@ fn read_redrive_count(reader: &mut Reader) -> Read<u32> {
         0 => Err(Malformed::new(FIELD, "is 0, a count that is there is at least 1")),
         count => Ok(count),
     }
+}
+
+/// A record has one layout: no name has no field.
+fn read_rule_name(reader: &mut Reader) -> Read<String> {
+    const FIELD: &str = "record.rule_name";
+    let name = reader.text(FIELD)?;
+    if name.is_empty() { Err(Malformed::new(FIELD, "is empty, a rule has a name")) } else { Ok(name) }
 }
 
 impl DeadLetterInfo {

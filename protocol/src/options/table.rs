@@ -147,6 +147,8 @@ pub const STATUS: u8 = 20;
 pub const FAIR_KEY: u8 = 21;
 /// `capacity_refill_percent`.
 pub const CAPACITY_REFILL_PERCENT: u8 = 22;
+/// `fall_through`.
+pub const FALL_THROUGH: u8 = 23;
 
 /// All options there are.
 #[rustfmt::skip]
@@ -161,8 +163,8 @@ pub const TABLE: &[OptionSpec] = &[
         "the longest a message lives, and its life where it sets none (default none)"),
     row(DEAD_LETTER_ON_EXPIRATION, "dead_letter_on_expiration", Allowed::Flag, QUEUES,
         "whether expired messages go to the dead-letter queue (default false)"),
-    planned(row(DEAD_LETTER_ON_FILTER_ERROR, "dead_letter_on_filter_error", Allowed::Flag, &[EntityKind::Subscription],
-        "whether messages whose filter fails go to the dead-letter queue (default true)")),
+    row(DEAD_LETTER_ON_FILTER_ERROR, "dead_letter_on_filter_error", Allowed::Flag, &[EntityKind::Subscription],
+        "whether messages that a rule fails on go to the dead-letter queue (default true)"),
     fixed(row(REQUIRES_SESSION, "requires_session", Allowed::Flag, QUEUES,
         "whether messages belong to sessions, delivered in order (default false; fixed at creation)")),
     row(DEDUP_WINDOW_MS, "dedup_window_ms", Allowed::Number(1_000, 7 * 86_400_000), HOLDS,
@@ -195,6 +197,8 @@ pub const TABLE: &[OptionSpec] = &[
         "the application property over whose values ready messages are shared out fairly (default none)"),
     row(CAPACITY_REFILL_PERCENT, "capacity_refill_percent", Allowed::Number(0, 100), QUEUES,
         "the share of capacity_units that the clock gives back to work that does not settle (default 10)"),
+    row(FALL_THROUGH, "fall_through", Allowed::Text(limits::NAME_CHARS), &[EntityKind::Topic],
+        "the subscription that gets what no other one wanted, by its own name (default none)"),
 ];
 
 impl OptionSpec {

@@ -16,7 +16,7 @@ use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, ReceiveMode, Request, ScheduledAction, Selection, SessionWish,
     SettleItem, Settlement, Stamp, States,
 };
-use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::{Id, Value};
@@ -106,18 +106,26 @@ pub fn record() -> impl Strategy<Value = Record> {
         DeadLetterInfo { source, reason, description, time_ms }
     });
     let numbers = any::<(u64, u64, Option<u64>)>();
-    (numbers, option::of(info), prop_oneof![0..3u32, any::<u32>()], message()).prop_map(
-        |((enqueued_time_ms, enqueued_sequence, expires_at_ms), dead_letter, redrive_count, message)| {
-            Record {
-                enqueued_time_ms,
-                enqueued_sequence,
+    (numbers, option::of(info), prop_oneof![0..3u32, any::<u32>()], option::of("[a-z$]{1,9}"), message())
+        .prop_map(
+            |(
+                (enqueued_time_ms, enqueued_sequence, expires_at_ms),
                 dead_letter,
-                expires_at_ms,
                 redrive_count,
-                message: message.encode(),
-            }
-        },
-    )
+                rule_name,
+                message,
+            )| {
+                Record {
+                    enqueued_time_ms,
+                    enqueued_sequence,
+                    dead_letter,
+                    expires_at_ms,
+                    redrive_count,
+                    rule_name,
+                    message: message.encode(),
+                }
+            },
+        )
 }
 
 /// Pieces of retry policies in any order: some are policies.
@@ -201,7 +209,17 @@ pub fn rule() -> impl Strategy<Value = Rule> {
         vec(condition, 0..5).prop_map(Filter::Correlation),
         text().prop_map(Filter::Sql),
     ];
-    (text(), filter).prop_map(|(name, filter)| Rule { name, filter })
+    let action = option::of(text()).prop_map(|action| action.filter(|action| !action.is_empty()));
+    (text(), filter, action, vec((text(), value()), 0..3), any::<bool>()).prop_map(
+        |(name, filter, action, parameters, shadow)| Rule { name, filter, action, parameters, shadow },
+    )
+}
+
+fn rule_info() -> impl Strategy<Value = RuleInfo> {
+    let sample = any::<(u64, u64)>().prop_map(|(sequence, time_ms)| Sample { sequence, time_ms });
+    let shadow = (any::<(u64, u64, u64)>(), vec(sample, 0..4))
+        .prop_map(|((since_ms, matched, failed), samples)| ShadowInfo { since_ms, matched, failed, samples });
+    (rule(), shadow).prop_map(|(rule, shadow)| RuleInfo { shadow: rule.shadow.then_some(shadow), rule })
 }
 
 pub fn refusal() -> impl Strategy<Value = Refusal> {
@@ -367,6 +385,12 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
         (stamp(), text(), text())
             .prop_map(|(stamp, subscription, rule)| Request::DeleteRule { stamp, subscription, rule })
             .boxed(),
+        (stamp(), text(), text())
+            .prop_map(|(stamp, subscription, rule)| Request::PromoteRule { stamp, subscription, rule })
+            .boxed(),
+        (text(), text(), any::<u32>())
+            .prop_map(|(subscription, after, limit)| Request::ListRules { subscription, after, limit })
+            .boxed(),
         Just(Request::Status).boxed(),
     ]
     .into_iter()
@@ -509,7 +533,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn info() -> impl Strategy<Value = EntityInfo> {
-    let counters = any::<[u64; 15]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o]| Counters {
+    let counters = any::<[u64; 16]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]| Counters {
         active: a,
         locked: b,
         dead_letters: c,
@@ -525,6 +549,7 @@ fn info() -> impl Strategy<Value = EntityInfo> {
         duplicates: m,
         dropped: n,
         sessions: o,
+        filter_errors: p,
     });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
         |(name, kind, created_ms, options, rules, counters)| EntityInfo {
@@ -645,6 +670,9 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
                 let info = |(schedule, next_ms)| ScheduleInfo { schedule, next_ms };
                 Reply::Schedules { schedules: found.into_iter().map(info).collect(), more }
             })
+            .boxed(),
+        (vec(rule_info(), 0..4), any::<bool>())
+            .prop_map(|(rules, more)| Reply::Rules { rules, more })
             .boxed(),
         consumers_info().prop_map(Reply::Consumers).boxed(),
         any::<u64>().prop_map(|locked_until_ms| Reply::SessionRenewed { locked_until_ms }).boxed(),

@@ -11,6 +11,7 @@ use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
+use crate::rules::ParsedRule;
 use crate::seen::Duplicates;
 use crate::session::{Sessions, Waits};
 use crate::shard::{Shard, Turn};
@@ -35,7 +36,7 @@ impl Shard {
             shard.row = read_row("a shard's counters", row, ShardRow::read)?;
         }
         shard.mono_ms = now.mono_ms;
-        shard.load_entities(rows)?;
+        shard.load_entities(rows, now)?;
         shard.load_sessions(rows, now)?;
         shard.load_leases(rows, now)?;
         shard.recover_session_locks();
@@ -92,7 +93,7 @@ impl Shard {
         }
     }
 
-    fn load_entities(&mut self, rows: &dyn Rows) -> Result<(), Damage> {
+    fn load_entities(&mut self, rows: &dyn Rows, now: Now) -> Result<(), Damage> {
         each_row(rows, &KeyRange::entities(self.id), |key, value| {
             if let Key::Entity(_, entity) = key {
                 self.catalog.insert(entity, Entity::new(read_row("an entity", value, EntityRow::read)?));
@@ -100,14 +101,9 @@ impl Shard {
             }
             Ok(())
         })?;
-        each_row(rows, &KeyRange::rules(self.id), |key, value| {
-            if let Key::Rule(_, entity, name) = key {
-                let rule = read_row("a rule", value, Rule::read)?;
-                let owner =
-                    self.catalog.get_mut(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
-                owner.rules.insert(name, rule);
-            }
-            Ok(())
+        each_row(rows, &KeyRange::rules(self.id), |key, value| match key {
+            Key::Rule(_, entity, _) => self.load_rule(entity, read_row("a rule", value, Rule::read)?, now),
+            _ => Ok(()),
         })?;
         each_row(rows, &KeyRange::schedules(self.id), |key, value| {
             if let Key::Schedule(_, entity, name) = key {
@@ -141,6 +137,15 @@ impl Shard {
             None => Ok(()),
             Some(queue) => Err(Damage::new(format!("the counters of {queue:?} are missing"))),
         }
+    }
+
+    /// A rule was parsed before it was stored.
+    fn load_rule(&mut self, entity: u64, rule: Rule, now: Now) -> Result<(), Damage> {
+        let owner = self.catalog.get(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
+        let about = format!("rule {} of {}", rule.name, owner.row.name);
+        let parsed = ParsedRule::parse(rule, now);
+        self.catalog.put_rule(entity, parsed.map_err(|refusal| Damage::new(format!("{about}: {refusal}")))?);
+        Ok(())
     }
 
     fn load_leases(&mut self, rows: &dyn Rows, now: Now) -> Result<(), Damage> {
@@ -219,6 +224,7 @@ impl Shard {
         self.check_idle()?;
         self.check_duplicates()?;
         self.check_shares()?;
+        self.check_rules()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

@@ -133,6 +133,7 @@ impl Run {
             scheduled: entity.scheduled.len() as u64,
             duplicates: entity.duplicates,
             dropped: entity.dropped,
+            filter_errors: 0,
             ..Counters::default()
         }
     }

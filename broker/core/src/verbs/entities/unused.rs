@@ -30,7 +30,8 @@ impl Shard {
             | Change::Update { name, .. }
             | Change::Delete { name }
             | Change::PutRule { subscription: name, .. }
-            | Change::DeleteRule { subscription: name, .. } => self.use_name(name),
+            | Change::DeleteRule { subscription: name, .. }
+            | Change::PromoteRule { subscription: name, .. } => self.use_name(name),
             Change::Purge { address, .. } | Change::Redrive { address, .. } => self.use_name(&address.entity),
             Change::Settle(items) => {
                 let leases = items.iter().filter_map(|item| self.leases.get(&item.token.lease));

@@ -3,14 +3,15 @@
 mod duplicates;
 mod room;
 mod scheduled;
+mod topic;
 
-use crate::context::{Context, Damage};
+use crate::context::{Context, Damage, Now};
 use crate::key::QueueId;
 use crate::page::NEVER_MS;
 use crate::shard::Shard;
 use crate::verbs::publish::room::Needs;
 use postrider_protocol::error::Refusal;
-use postrider_protocol::message::{Incoming, Message};
+use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::name::EntityName;
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::{Published, Reply, Runs};
@@ -77,20 +78,15 @@ impl Shard {
 
     /// Refuses a message that costs more than its queue, or a subscription that wants it, has units in all.
     fn check_cost(&self, entity: u64, message: &Message) -> Result<(), Refusal> {
-        let Some(cost) = message.cost else { return Ok(()) };
+        if message.cost.is_none() {
+            return Ok(());
+        }
         let takers = match self.catalog.get(entity).map(|found| found.row.kind) {
-            Some(EntityKind::Topic) => self.subscriptions_for(entity, message),
+            Some(EntityKind::Topic) => self.takers(entity, message),
             _ => vec![entity],
         };
-        let takers = takers.into_iter().filter_map(|taker| self.catalog.get(taker));
-        let small = takers.into_iter().find(|taker| u64::from(cost) > taker.settings.capacity_units);
-        small.map_or(Ok(()), |taker| {
-            let (name, units) = (&taker.row.name, taker.settings.capacity_units);
-            Err(Refusal::invalid(
-                "cost",
-                format!("is {cost}, but {name} has {units} units in all (capacity_units)"),
-            ))
-        })
+        let mut takers = takers.into_iter().filter_map(|taker| self.catalog.get(taker));
+        takers.try_for_each(|taker| topic::check_cost(taker, message))
     }
 
     /// Takes in a message that was checked.
@@ -131,63 +127,57 @@ impl Shard {
     ) -> Result<u64, Damage> {
         match self.catalog.get(entity).map(|found| found.row.kind) {
             Some(EntityKind::Topic) => self.fan_out(cx, entity, incoming),
-            _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming),
+            _ => self.enqueue(cx, QueueId::main(entity), NEVER_MS, incoming, None),
         }
     }
 
-    /// Appends a message to a queue, or to its dead letters where it is full; returns its number there.
+    /// Appends a message, or the copy of it that a rule made its own, to a queue, or to its dead letters where it is
+    /// full; returns its number there.
     fn enqueue(
         &mut self,
         cx: &Context<'_>,
         id: QueueId,
         topic_ttl_ms: u64,
         incoming: &Incoming,
+        rule: Option<&str>,
     ) -> Result<u64, Damage> {
         if self.sessions.contains_key(&id) && incoming.message.session_id.is_none() {
-            return Ok(self.refuse_without_session(cx, id, incoming));
+            return Ok(self.refuse_without_session(cx, id, record_of(cx.now, incoming, rule)));
         }
         let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
         let mark = settings.mark(cx.now, &incoming.message, topic_ttl_ms);
         let rank = settings.rank(incoming.message.priority);
         if settings.is_limited() {
-            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) };
+            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes, rule) };
             if let Err(full) = self.check_room(id, needs) {
-                return Ok(self.shut_out(cx, id, incoming, &full.message));
+                return Ok(self.shut_out(cx, id, record_of(cx.now, incoming, rule), &full.message));
             }
             self.make_room(cx, id, needs)?;
         }
         self.touched.insert(id);
         self.hungry.insert(id);
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
-        let sequence = queue.append(cx.now, rank, mark, &incoming.bytes);
+        let sequence = match rule {
+            None => queue.append(cx.now, rank, mark, &incoming.bytes),
+            Some(_) => {
+                let mut record = record_of(cx.now, incoming, rule);
+                record.enqueued_sequence = queue.next();
+                record.expires_at_ms = mark.expires_at_ms();
+                queue.append_record(cx.now, rank, mark, &record, 0)
+            }
+        };
         self.book_session(cx.now, id, incoming.message.session_id.as_deref(), sequence);
         Ok(sequence)
     }
+}
 
-    /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
-    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, incoming: &Incoming) -> Result<u64, Damage> {
-        let wanted = self.subscriptions_for(topic, &incoming.message);
-        let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
-        for subscription in &wanted {
-            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, incoming)?;
-        }
-        let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
-        let sequence = entity.topic.next;
-        entity.topic.next += 1;
-        entity.topic.low = entity.topic.next;
-        entity.topic.unmatched += u64::from(wanted.is_empty());
-        self.touched_topics.insert(topic);
-        Ok(sequence)
-    }
-
-    fn subscriptions_for(&self, topic: u64, message: &Message) -> Vec<u64> {
-        let subscriptions = self.catalog.get(topic).map_or(&[][..], |entity| &entity.subscriptions);
-        let wants = |id: &&u64| {
-            self.catalog.get(**id).is_some_and(|entity| {
-                entity.settings.may_send && entity.rules.values().any(|rule| rule.filter.matches(message))
-            })
-        };
-        subscriptions.iter().filter(wants).copied().collect()
+/// The record of a message that comes now, where it gets one of its own; of the rule whose copy it is.
+pub(crate) fn record_of(now: Now, incoming: &Incoming, rule: Option<&str>) -> Record {
+    Record {
+        enqueued_time_ms: now.wall_ms,
+        rule_name: rule.map(str::to_owned),
+        message: incoming.bytes.clone(),
+        ..Record::default()
     }
 }
 

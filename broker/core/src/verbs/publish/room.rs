@@ -66,7 +66,7 @@ impl Shard {
             return None;
         }
         let mark = found.settings.mark(cx.now, &incoming.message, NEVER_MS);
-        Some(Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) })
+        Some(Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes, None) })
     }
 
     /// Refuses what a queue has no room for, also not after all that nobody holds has made room where that is to be.
@@ -116,9 +116,7 @@ impl Shard {
     }
 
     /// A message finds no place in a full queue: it goes to the dead letters, under whose number.
-    pub(crate) fn shut_out(&mut self, cx: &Context<'_>, id: QueueId, incoming: &Incoming, why: &str) -> u64 {
-        let record =
-            Record { enqueued_time_ms: cx.now.wall_ms, message: incoming.bytes.clone(), ..Record::default() };
+    pub(crate) fn shut_out(&mut self, cx: &Context<'_>, id: QueueId, record: Record, why: &str) -> u64 {
         self.count_dropped(id);
         self.append_dead_letter(cx, id.entity, record, 0, Cause { reason: "QueueFull", description: why })
     }

@@ -11,7 +11,7 @@ use crate::shard::Shard;
 use crate::verbs::settle::moves::{At, Cause, decode};
 use bytes::Buf;
 use postrider_protocol::error::{ErrorCode, Refusal};
-use postrider_protocol::message::{Incoming, Record};
+use postrider_protocol::message::Record;
 
 impl Shard {
     /// Books a message that was just appended, where the queue has sessions.
@@ -32,14 +32,7 @@ impl Shard {
     }
 
     /// Puts a message that should have a session, and has none, into the dead letters.
-    pub(crate) fn refuse_without_session(
-        &mut self,
-        cx: &Context<'_>,
-        id: QueueId,
-        incoming: &Incoming,
-    ) -> u64 {
-        let record =
-            Record { enqueued_time_ms: cx.now.wall_ms, message: incoming.bytes.clone(), ..Record::default() };
+    pub(crate) fn refuse_without_session(&mut self, cx: &Context<'_>, id: QueueId, record: Record) -> u64 {
         let cause =
             Cause { reason: "SessionIdMissing", description: "the subscription requires a session_id" };
         self.append_dead_letter(cx, id.entity, record, 0, cause)
