@@ -82,6 +82,7 @@ fn delivered(bodies: &Bodies, messages: usize) -> Reply {
             dead_letter: None,
             expires_at_ms: None,
             redrive_count: 0,
+            rule_name: None,
             message: message(bodies),
         };
         let mut bytes = BytesMut::new();
