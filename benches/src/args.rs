@@ -78,6 +78,8 @@ pub enum Scenario {
     Codec,
     /// A turn of the core: publish, deliver, settle, without I/O
     Core,
+    /// SQL filters, asked about messages
+    Filter,
     /// Synced commits of pages and leases
     Store,
     /// Publish with confirm into an empty queue

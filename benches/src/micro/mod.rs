@@ -2,6 +2,7 @@
 
 mod codec;
 mod core;
+mod filter;
 mod rules;
 mod store;
 
@@ -19,6 +20,9 @@ const WINDOW: Duration = Duration::from_millis(500);
 
 /// Measures all that is asked for.
 pub fn run(args: &Args, report: &mut Report) -> Result<()> {
+    if args.wants(Scenario::Filter) {
+        filter::measure()?.into_iter().for_each(|micro| report.add_micro(micro));
+    }
     for &size in &args.sizes {
         for messages in TOGETHER.map(|messages| messages.min(BATCH_BYTES / size).max(1)) {
             if args.wants(Scenario::Codec) {
