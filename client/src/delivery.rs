@@ -73,6 +73,7 @@ pub struct Delivery {
     dead_letter: Option<Box<DeadLetterInfo>>,
     expires_at_ms: Option<u64>,
     redrive_count: u32,
+    rule_name: Option<Box<str>>,
     message: Message,
     lock_duration: Duration,
     /// Moved by renewals.
@@ -122,6 +123,7 @@ impl Delivery {
             dead_letter: record.dead_letter.map(Box::new),
             expires_at_ms: record.expires_at_ms,
             redrive_count: record.redrive_count,
+            rule_name: record.rule_name.map(String::into_boxed_str),
             message,
             lock_duration,
             settled: AtomicBool::new(false),
@@ -205,6 +207,11 @@ impl Delivery {
     /// How often it was moved back from the dead letters.
     pub fn redrive_count(&self) -> u32 {
         self.redrive_count
+    }
+
+    /// The rule with an action whose own copy it is; `None` for a message as it was sent.
+    pub fn rule_name(&self) -> Option<&str> {
+        self.rule_name.as_deref()
     }
 
     /// When it expires; `None`: never.

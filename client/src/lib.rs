@@ -67,7 +67,7 @@ pub use postrider_protocol::reply::{
     CauseInfo, ConsumerInfo, ConsumersInfo, PeekState, SessionInfo, StatusInfo,
 };
 pub use postrider_protocol::request::{Cause, ReceiveMode, Selection, Settlement, States};
-pub use postrider_protocol::rule::{Condition, Filter, Rule};
+pub use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 pub use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 pub use postrider_protocol::token::LockToken;
 pub use postrider_protocol::value::{Id, Value};

@@ -6,6 +6,9 @@ use crate::rule::Rule;
 use crate::wire::{self, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
+/// Rules that a subscription can have.
+const RULES: usize = limits::RULES_PER_TOPIC + limits::SQL_RULES_PER_TOPIC;
+
 /// An entity with its options, rules and counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityInfo {
@@ -82,6 +85,8 @@ counters! {
     breaker_opened,
     /// When the pause of an open one is over, UTC milliseconds; 0 where none is open.
     breaker_until_ms,
+    /// Messages that a rule of the subscription failed on.
+    filter_errors,
 }
 
 /// What the circuit breaker of a queue or subscription does.
@@ -141,7 +146,7 @@ impl EntityInfo {
             kind: EntityKind::read(reader)?,
             created_ms: reader.u64("entity.created_ms")?,
             options: Options::read(reader)?,
-            rules: reader.list("entity.rules", 3, limits::RULES_PER_TOPIC, Rule::read)?,
+            rules: reader.list("entity.rules", Rule::LEAST_BYTES, RULES, Rule::read)?,
             counters: Counters::from_list(
                 &reader.list("entity.counters", 8, 255, |reader| reader.u64("counter"))?,
             ),

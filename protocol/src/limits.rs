@@ -61,8 +61,16 @@ pub const CONSUMERS: usize = 10_000;
 
 /// Subscriptions of one topic.
 pub const SUBSCRIPTIONS_PER_TOPIC: usize = 2_000;
-/// Correlation rules of one topic, over all its subscriptions.
+/// Rules of one topic that are not SQL, over all its subscriptions.
 pub const RULES_PER_TOPIC: usize = 100_000;
+/// SQL rules of one topic, over all its subscriptions.
+pub const SQL_RULES_PER_TOPIC: usize = 2_000;
+/// Bytes of a rule as it is laid out.
+pub const RULE_BYTES: usize = 16 * 1024;
+/// Parameters of a rule.
+pub const RULE_PARAMETERS: usize = 64;
+/// Messages that a shadow rule keeps as samples.
+pub const SHADOW_SAMPLES: usize = 10;
 
 /// Links (senders and receivers) of one connection.
 pub const LINKS_PER_CONNECTION: usize = 1_000;

@@ -105,7 +105,7 @@ fn a_header_that_is_not_one_is_refused_and_not_fatal() {
 
 #[test]
 fn rules_are_checked() {
-    let rule = |name: &str, filter| Rule { name: name.into(), filter };
+    let rule = |name: &str, filter| Rule::new(name, filter);
     let condition = |system, name: &str| Condition { system, name: name.into(), value: Value::Null };
     let correlation = |system, name: &str| rule("r", Filter::Correlation(vec![condition(system, name)]));
     let longest = "r".repeat(limits::RULE_NAME_CHARS);
@@ -114,6 +114,7 @@ fn rules_are_checked() {
         rule(&longest, Filter::False),
         correlation(true, "Subject"),
         correlation(false, "any"),
+        rule("r", Filter::Sql("a = @a".into())).with_parameter("@a", 1i64).with_parameter("b", true),
     ] {
         good.check().unwrap();
     }
@@ -121,13 +122,22 @@ fn rules_are_checked() {
         (rule("", Filter::True), "rule.name"),
         (rule(&(longest + "r"), Filter::True), "rule.name"),
         (rule("a b", Filter::True), "rule.name"),
-        (rule("r", Filter::Sql("1 = 1".into())), "rule.filter"),
+        (rule("r", Filter::Sql("a".repeat(limits::RULE_BYTES))), "rule"),
+        (rule("r", Filter::True).with_action("a".repeat(limits::RULE_BYTES)), "rule"),
+        (rule("r", Filter::True).with_parameter("@A", 1i64).with_parameter("a", 2i64), "rule.parameters"),
+        (rule("r", Filter::True).with_parameter("@", 1i64), "rule.parameters"),
+        (many_parameters(limits::RULE_PARAMETERS + 1), "rule.parameters"),
         (rule("r", Filter::Correlation(vec![])), "rule.filter"),
         (correlation(true, "any"), "rule.filter"),
         (correlation(false, ""), "rule.filter"),
     ] {
         assert_eq!(bad.check().unwrap_err().field, field, "{bad:?}");
     }
+}
+
+fn many_parameters(count: usize) -> Rule {
+    let rule = Rule::sql("r", "TRUE");
+    (0..count).fold(rule, |rule, at| rule.with_parameter(format!("p{at}"), at as i64 as f64))
 }
 
 /// The field that the request is refused for, or the code of a refusal without one.

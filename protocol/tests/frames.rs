@@ -103,6 +103,7 @@ fn the_largest_message_travels() {
         redrive_count: 1,
         hops: 1,
         destination: Some(text(limits::NAME_CHARS)),
+        rule_name: Some("r".repeat(limits::RULE_NAME_CHARS)),
         message: message.clone(),
     };
     let delivered = Delivered { sequence: 1, attempts: 0, record: examples::record_bytes(&record) };

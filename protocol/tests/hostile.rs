@@ -134,7 +134,7 @@ fn a_message_that_is_cut_off_in_its_header_is_malformed() {
 }
 
 #[test]
-fn a_record_has_no_unknown_flag_and_no_count_of_zero() {
+fn a_record_has_no_unknown_flag_and_no_field_that_says_nothing() {
     let with = |flags: u8, fields: &[u8]| {
         let front = [&[0; 16], &[flags][..], fields].concat();
         Record::decode(front.into())
@@ -143,7 +143,9 @@ fn a_record_has_no_unknown_flag_and_no_count_of_zero() {
     assert_eq!(with(4, &[0, 0, 0, 1]).unwrap().redrive_count, 1);
     malformed_at("record.redrive_count", with(4, &[0, 0, 0, 0]));
     malformed_at("record.hops", with(8, &[0]));
-    for unknown in (0..=u8::MAX).filter(|flags| flags & 0b1101_0000 != 0) {
+    assert_eq!(with(16, &[0, 1, b'r']).unwrap().rule_name.as_deref(), Some("r"));
+    malformed_at("record.rule_name", with(16, &[0, 0]));
+    for unknown in (0..=u8::MAX).filter(|flags| flags & 0b1100_0000 != 0) {
         malformed_at("record.flags", with(unknown, &[0; 64]));
     }
 }

@@ -90,16 +90,18 @@ fn fillings() -> Vec<Vec<u8>> {
         let mut rule = BytesMut::from(&[0, 1, b'a', 2][..]);
         rule.put_u32(count);
         rule.put_bytes(0, 4 * count as usize);
+        rule.put_bytes(0, 7);
         rule.to_vec()
     };
     vec![
-        vec![0],             // properties, conditions, rules, blobs, entities
-        vec![0, 1, b'a', 0], // properties and rules with a name
-        vec![0, 0, 0, 1, 0], // runs that can be joined
+        vec![0],                                  // properties, conditions, rules, blobs, entities
+        vec![0, 1, b'a', 0],                      // properties with a name
+        vec![0, 1, b'a', 0, 0, 0, 0, 0, 0, 0, 0], // rules with a name
+        vec![0, 0, 0, 1, 0],                      // runs that can be joined
         vec![0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], // runs that cannot
         vec![0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], // settlements
-        vec![1, 1, 1],       // options
-        vec![1, 3],          // options that are unset
+        vec![1, 1, 1],                            // options
+        vec![1, 3],                               // options that are unset
         conditions(64),
         [conditions(64), vec![0, 0, 0]].concat(),
         vec![0xff],
@@ -207,8 +209,7 @@ fn honest_frames_are_read() {
     let most = limits::BATCH_MESSAGES;
     let empty = Message::default().encode();
     let item = SettleItem { token: examples::TOKEN, run: 1, settlement: Settlement::Complete };
-    let rule =
-        |at: usize| Rule { name: format!("rule-{at}"), filter: Filter::properties([("kind", at as i64)]) };
+    let rule = |at: usize| Rule::new(format!("rule-{at}"), Filter::properties([("kind", at as i64)]));
     let create = Request::Create {
         stamp: examples::STAMP,
         name: "t/subscriptions/s".into(),

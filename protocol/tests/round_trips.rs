@@ -109,7 +109,8 @@ proptest! {
     #[test]
     fn records(record in strategies::record()) {
         let bytes = examples::record_bytes(&record);
-        let plain = Record { dead_letter: None, expires_at_ms: None, redrive_count: 0, hops: 0, destination: None, ..record.clone() };
+        let mut plain = Record { dead_letter: None, expires_at_ms: None, rule_name: None, ..record.clone() };
+        plain = Record { redrive_count: 0, hops: 0, destination: None, ..plain };
         if record == plain {
             prop_assert_eq!(bytes.len(), Record::PLAIN_OVERHEAD + record.message.len());
         }
@@ -202,7 +203,7 @@ fn lists_of_numbers_may_grow() {
                 assert_eq!((read(&longer), read(&[7])), ((100, 101, 109), (7, 0, 0)));
             }
             Reply::Entity(_) => {
-                let read = |numbers| match Reply::decode(&with_numbers(&frame, 19, numbers)).unwrap() {
+                let read = |numbers| match Reply::decode(&with_numbers(&frame, 20, numbers)).unwrap() {
                     Reply::Entity(info) => {
                         (info.counters.active, info.counters.locked, info.counters.breaker_until_ms)
                     }

@@ -54,7 +54,7 @@ pub async fn create(client: &Client, options: &Options) -> Result<(), Error> {
     admin.create_queue(QUEUE, options.clone()).await?;
     admin.create_topic(TOPIC, Options::new()).await?;
     for name in SUBSCRIPTIONS {
-        let high = Rule { name: "high".to_owned(), filter: Filter::properties([("priority", "high")]) };
+        let high = Rule::new("high", Filter::properties([("priority", "high")]));
         let rules = if name == SUBSCRIPTIONS[2] { vec![high] } else { vec![] };
         admin.create_subscription(TOPIC, name, options.clone(), rules).await?;
     }

@@ -3,6 +3,7 @@
 mod codec;
 mod core;
 mod filter;
+mod rules;
 mod store;
 
 use crate::args::{Args, Scenario};
@@ -29,6 +30,7 @@ pub fn run(args: &Args, report: &mut Report) -> Result<()> {
             }
             if args.wants(Scenario::Core) {
                 core::measure(size, messages)?.into_iter().for_each(|micro| report.add_micro(micro));
+                rules::measure(size, messages)?.into_iter().for_each(|micro| report.add_micro(micro));
             }
             if args.wants(Scenario::Store) {
                 report.add_micro(store::measure(args, size, messages)?);

@@ -44,7 +44,12 @@ fn facts(bodies: &Bodies, messages: usize, turn: u64) -> Vec<Fact> {
         facts.push(Fact::LeaseGone(earlier));
     }
     facts.push(Fact::QueueState(queue, QueueRow { next: first(turn + 1), ..QueueRow::default() }));
-    facts.push(Fact::ShardState(ShardRow { position: turn, last_lease: turn, last_entity: 1, last_parcel: 0 }));
+    facts.push(Fact::ShardState(ShardRow {
+        position: turn,
+        last_lease: turn,
+        last_entity: 1,
+        last_parcel: 0,
+    }));
     facts
 }
 

@@ -1,6 +1,7 @@
 //! The entities of a shard, by name and by number.
 
 use crate::fact::{EntityRow, QueueRow};
+use crate::rules::{Index, ParsedRule};
 use crate::settings::Settings;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::name::{EntityName, Lane};
@@ -17,7 +18,9 @@ pub struct Entity {
     /// What its options come to.
     pub settings: Settings,
     /// A subscription's rules, by name in lower case: case does not tell them apart.
-    pub rules: BTreeMap<String, Rule>,
+    pub rules: BTreeMap<String, ParsedRule>,
+    /// The rules of a topic's subscriptions.
+    pub index: Index,
     /// The schedules of a queue or topic, by name in lower case.
     pub schedules: BTreeMap<String, ScheduleInfo>,
     /// A topic's subscriptions.
@@ -32,7 +35,8 @@ impl Entity {
         let topic = QueueRow { next: 1, low: 1, ..QueueRow::default() };
         let settings = Settings::of(&row.options);
         let (rules, schedules) = (BTreeMap::new(), BTreeMap::new());
-        Entity { row, settings, rules, schedules, subscriptions: Vec::new(), topic }
+        let (index, subscriptions) = (Index::default(), Vec::new());
+        Entity { row, settings, rules, index, schedules, subscriptions, topic }
     }
 
     /// Changes its options.
@@ -85,7 +89,7 @@ impl Entity {
 
     /// The subscription's rules.
     pub fn rules(&self) -> Vec<Rule> {
-        self.rules.values().cloned().collect()
+        self.rules.values().map(|rule| rule.rule().clone()).collect()
     }
 
     /// Whether the entity has queues of its own.
@@ -117,6 +121,7 @@ impl Catalog {
         self.names.remove(&entity.row.name.to_ascii_lowercase());
         if let Some(topic) = self.topic_of_row(&entity.row) {
             topic.subscriptions.retain(|subscription| *subscription != id);
+            entity.rules.values().for_each(|rule| topic.index.remove(id, rule));
         }
         Some(entity)
     }
@@ -133,6 +138,28 @@ impl Catalog {
         let name = EntityName::new(&self.get(subscription)?.row.name).ok()?;
         let (topic, _) = name.subscription()?;
         self.names.get(&topic.to_ascii_lowercase()).copied()
+    }
+
+    /// Puts a rule of a subscription, in place of the one of its name.
+    pub fn put_rule(&mut self, subscription: u64, rule: ParsedRule) {
+        self.remove_rule(subscription, &rule.key());
+        let topic = self.topic_of(subscription).and_then(|topic| self.entities.get_mut(&topic));
+        if let Some(topic) = topic {
+            topic.index.insert(subscription, &rule);
+        }
+        if let Some(entity) = self.entities.get_mut(&subscription) {
+            entity.rules.insert(rule.key(), rule);
+        }
+    }
+
+    /// Removes the rule of a subscription with a name in lower case.
+    pub fn remove_rule(&mut self, subscription: u64, key: &str) -> Option<ParsedRule> {
+        let removed = self.entities.get_mut(&subscription)?.rules.remove(key)?;
+        let topic = self.topic_of(subscription).and_then(|topic| self.entities.get_mut(&topic));
+        if let Some(topic) = topic {
+            topic.index.remove(subscription, &removed);
+        }
+        Some(removed)
     }
 
     /// The number of a name.

@@ -221,6 +221,13 @@ pub enum Change {
         /// The rule's name.
         rule: String,
     },
+    /// Makes a shadow rule a real one.
+    PromoteRule {
+        /// The subscription.
+        subscription: EntityName,
+        /// The rule's name.
+        rule: String,
+    },
     /// Cancels scheduled messages, or delivers them now.
     Scheduled {
         /// The queue or topic they were sent to.
@@ -343,6 +350,13 @@ pub enum Question {
         /// Only names behind this one.
         after: String,
         /// Schedules in the answer; 0 for as many as it may have.
+        limit: u32,
+    },
+    /// Which rules are there, of the subscription itself?
+    Rules {
+        /// Only names behind this one.
+        after: String,
+        /// Rules in the answer; 0 for as many as it may have.
         limit: u32,
     },
     /// Who receives, and how much do they hold?

@@ -62,6 +62,8 @@ pub struct QueueRow {
     pub duplicates: u64,
     /// Messages that made room in a full queue, or found no place in one.
     pub dropped: u64,
+    /// Messages that a rule of the subscription failed on.
+    pub filter_errors: u64,
 }
 
 /// A scheduled message as it is stored.
@@ -450,7 +452,7 @@ impl QueueRow {
     pub fn put(&self, out: &mut BytesMut) {
         let row = [self.next, self.low, self.active, self.bytes, self.unmatched];
         let waiting = [self.deferred, self.delayed, self.expired, self.scheduled];
-        let past = [self.duplicates, self.dropped];
+        let past = [self.duplicates, self.dropped, self.filter_errors];
         for number in row.into_iter().chain(waiting).chain(past) {
             out.put_u64(number);
         }
@@ -470,6 +472,7 @@ impl QueueRow {
             scheduled: reader.u64("scheduled")?,
             duplicates: reader.u64("duplicates")?,
             dropped: reader.u64("dropped")?,
+            filter_errors: reader.u64("filter_errors")?,
         })
     }
 }

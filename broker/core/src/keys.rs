@@ -4,9 +4,17 @@ use crate::command::Owner;
 
 /// The hash of a key; never 0, which says that there is none.
 pub(crate) fn of(text: &str) -> u32 {
-    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let hash = mix(text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv));
+    let hash = mix(fnv(SEED, text.as_bytes()));
     ((hash >> 32) as u32).max(1)
+}
+
+/// Where [`fnv`] begins.
+pub(crate) const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// Mixes bytes into a hash: FNV-1a.
+pub(crate) fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(hash, step)
 }
 
 /// How strongly a key belongs to a receiver: it belongs to the one where this is highest. Where one comes or goes, only
@@ -17,7 +25,7 @@ pub(crate) fn affinity(key: u32, owner: Owner) -> u64 {
 }
 
 /// The finaliser of splitmix64.
-fn mix(mut bits: u64) -> u64 {
+pub(crate) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

@@ -31,6 +31,7 @@ pub mod queue;
 pub mod ranges;
 pub mod receiver;
 pub mod recorded;
+pub mod rules;
 mod seen;
 pub mod session;
 pub mod settings;

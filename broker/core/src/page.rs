@@ -43,10 +43,16 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Bytes of the record of a message as its sender laid it out.
-    pub fn record_bytes(self, message: &[u8]) -> u64 {
-        let expires = expires_at(self).map_or(0, |expires_ms| size_of_val(&expires_ms));
-        (Record::PLAIN_OVERHEAD + expires + message.len()) as u64
+    /// Bytes of the record of a message, or of the copy of it that a rule made its own.
+    pub fn record_bytes(self, message: &[u8], rule: Option<&str>) -> u64 {
+        let expires = self.expires_at_ms().map_or(0, |expires_ms| size_of_val(&expires_ms));
+        let rule = rule.map_or(0, |name| size_of::<u16>() + name.len());
+        (Record::PLAIN_OVERHEAD + expires + rule + message.len()) as u64
+    }
+
+    /// When it expires, as records have it.
+    pub fn expires_at_ms(self) -> Option<u64> {
+        (self.expires_ms != NEVER_MS).then_some(self.expires_ms)
     }
 }
 
@@ -71,7 +77,7 @@ impl PageBuilder {
     /// Appends a record whose message has the given bytes.
     pub fn push(&mut self, enqueued_time_ms: u64, enqueued_sequence: u64, mark: Mark, message: &[u8]) {
         self.records.reserve(Record::PLAIN_OVERHEAD + 8 + message.len());
-        Record::put_head(&mut self.records, enqueued_time_ms, enqueued_sequence, expires_at(mark));
+        Record::put_head(&mut self.records, enqueued_time_ms, enqueued_sequence, mark.expires_at_ms());
         self.records.put_slice(message);
         self.end_record(mark, message.len());
     }
@@ -145,10 +151,6 @@ impl PageBuilder {
         self.records.put_u8(VERSION);
         self.records.freeze()
     }
-}
-
-fn expires_at(mark: Mark) -> Option<u64> {
-    (mark.expires_ms != NEVER_MS).then_some(mark.expires_ms)
 }
 
 /// A page as it is stored, its tables checked.

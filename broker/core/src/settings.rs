@@ -82,6 +82,10 @@ pub struct Settings {
     pub forward_dead_letters_to: Option<String>,
     /// When delivery pauses because consumers fail, where it does.
     pub breaker: Option<Policy>,
+    /// Whether messages that a rule failed on go to the dead letters.
+    pub dead_letter_on_filter_error: bool,
+    /// The topic's subscription that gets what no other wanted.
+    pub fall_through: Option<String>,
     /// Whether messages are taken in.
     pub may_send: bool,
     /// Whether messages are given out.
@@ -114,6 +118,8 @@ impl Settings {
             forward_to: set.text(options::FORWARD_TO).map(str::to_owned),
             forward_dead_letters_to: set.text(options::FORWARD_DEAD_LETTERS_TO).map(str::to_owned),
             breaker: breaker(set),
+            dead_letter_on_filter_error: set.flag(options::DEAD_LETTER_ON_FILTER_ERROR, true),
+            fall_through: set.text(options::FALL_THROUGH).map(str::to_owned),
             may_send: !matches!(status, "send-disabled" | "disabled"),
             may_receive: !matches!(status, "receive-disabled" | "disabled"),
         }

@@ -169,8 +169,11 @@ impl Shard {
             Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
             Change::Update { name, options } => self.update(&name, &options),
             Change::Delete { name } => self.delete(cx.now, &name),
-            Change::PutRule { subscription, replace, rule } => self.put_rule(&subscription, replace, rule),
+            Change::PutRule { subscription, replace, rule } => {
+                self.put_rule(cx.now, &subscription, replace, rule)
+            }
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
+            Change::PromoteRule { subscription, rule } => self.promote_rule(&subscription, &rule),
             Change::Scheduled { entity, action, sequences } => {
                 self.scheduled(cx, &entity, action, &sequences)?
             }
@@ -341,6 +344,7 @@ impl Shard {
                 expired: count(main, |queue| queue.row().expired),
                 duplicates: entity.topic.duplicates + count(main, |queue| queue.row().duplicates),
                 dropped: count(main, |queue| queue.row().dropped),
+                filter_errors: count(main, |queue| queue.row().filter_errors),
                 dead_letters: count(dead, Queue::active),
                 transfer_dead_letters: count(transfer, Queue::active),
                 bytes: count(main, Queue::bytes),

@@ -30,7 +30,9 @@ fn examples() -> Vec<(&'static str, Fact)> {
         created_ms: 1_700_000_000_000,
         options: Options::new().with_number(LOCK_DURATION_MS, 30_000),
     };
-    let rule = Rule { name: "high".to_owned(), filter: Filter::properties([("priority", "high")]) };
+    let rule = Rule::new("high", Filter::properties([("priority", "high")]))
+        .with_action("SET size = @size")
+        .with_parameter("size", "large");
     let mut page = PageBuilder::default();
     page.push(1_700_000_000_000, 1, Mark::default(), b"\0\0\0\x04\0\0\0\0body");
     let state = PageState { attempts: vec![Some(0), None, Some(3)], ..PageState::default() };
@@ -98,6 +100,7 @@ fn examples() -> Vec<(&'static str, Fact)> {
                     scheduled: 4,
                     duplicates: 4,
                     dropped: 8,
+                    filter_errors: 9,
                 },
             ),
         ),
@@ -222,12 +225,12 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             created_ms,
             options: Options::new().with_number(LOCK_DURATION_MS, lock_ms),
         });
-    let rule = (".{0,20}", any::<Option<i64>>()).prop_map(|(name, value)| Rule {
-        name,
-        filter: value.map_or(Filter::True, |value| Filter::properties([("n", value)])),
+    let rule = (".{0,20}", any::<Option<i64>>(), any::<bool>()).prop_map(|(name, value, shadow)| Rule {
+        shadow,
+        ..Rule::new(name, value.map_or(Filter::True, |value| Filter::properties([("n", value)])))
     });
-    let row = any::<[u64; 11]>().prop_map(
-        |[next, low, active, bytes, unmatched, deferred, delayed, expired, scheduled, a, b]| QueueRow {
+    let row = any::<[u64; 12]>().prop_map(
+        |[next, low, active, bytes, unmatched, deferred, delayed, expired, scheduled, a, b, c]| QueueRow {
             next,
             low,
             active,
@@ -239,6 +242,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             scheduled,
             duplicates: a,
             dropped: b,
+            filter_errors: c,
         },
     );
     let returned = (any::<(u64, u32, u32)>(), ".{0,9}", ".{0,9}").prop_map(

@@ -115,9 +115,16 @@ fn columns(kind: EntityKind) -> &'static [&'static str] {
 fn details(kind: EntityKind) -> &'static [&'static str] {
     match kind {
         EntityKind::Topic => &["duplicates"],
-        EntityKind::Queue | EntityKind::Subscription => {
-            &["scheduled", "deferred", "delayed", "expired", "duplicates", "dropped", "sessions"]
-        }
+        EntityKind::Queue | EntityKind::Subscription => &[
+            "scheduled",
+            "deferred",
+            "delayed",
+            "expired",
+            "duplicates",
+            "dropped",
+            "sessions",
+            "filter_errors",
+        ],
     }
 }
 
@@ -135,13 +142,21 @@ fn ruled(row: Row, info: &EntityInfo) -> Row {
     if info.kind != EntityKind::Subscription {
         return row;
     }
-    let filters: Vec<_> = info.rules.iter().map(|rule| rule.filter.to_string()).collect();
-    let rules: Vec<_> = info
-        .rules
-        .iter()
-        .map(|rule| json!({ "name": rule.name, "filter": rule.filter.to_string() }))
-        .collect();
+    let real = info.rules.iter().filter(|rule| !rule.shadow);
+    let filters: Vec<_> = real.map(|rule| rule.filter.to_string()).collect();
+    let rules: Vec<_> = info.rules.iter().map(rule).collect();
     row.column("filter", filters.join(" OR ")).data("rules", rules)
+}
+
+fn rule(rule: &Rule) -> Value {
+    let mut shown = json!({ "name": rule.name, "filter": rule.filter.to_string() });
+    if let Some(action) = &rule.action {
+        shown["action"] = json!(action);
+    }
+    if rule.shadow {
+        shown["shadow"] = json!(true);
+    }
+    shown
 }
 
 fn option_value(value: &OptionValue) -> Value {
@@ -206,7 +221,7 @@ email-queue       3       0             0      0          0              7
     #[test]
     fn a_subscription_shows_its_filter() {
         let filter = Filter::properties([("priority", "high")]);
-        let rules = vec![Rule { name: "urgent".to_owned(), filter }];
+        let rules = vec![Rule::new("urgent", filter)];
         let subscription = info(EntityKind::Subscription, "order-events/subscriptions/payment", rules);
         let table = shown(Output::Table, &subscription);
         assert!(table.contains("priority = 'high'"), "{table}");

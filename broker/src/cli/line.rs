@@ -42,6 +42,7 @@ struct Line {
     until: IgnoredAny,
     expires_at: IgnoredAny,
     redrive_count: IgnoredAny,
+    rule_name: IgnoredAny,
     dead_letter_time: IgnoredAny,
     dead_letter_reason: IgnoredAny,
     dead_letter_description: IgnoredAny,

@@ -20,6 +20,7 @@ struct Envelope<'a> {
     until: Option<SystemTime>,
     expires_at: Option<SystemTime>,
     redrive_count: u32,
+    rule_name: Option<&'a str>,
     dead_letter: Option<&'a DeadLetterInfo>,
 }
 
@@ -34,6 +35,7 @@ pub fn delivered(delivery: &Delivery) -> Row {
         until: None,
         expires_at: delivery.expires_at(),
         redrive_count: delivery.redrive_count(),
+        rule_name: delivery.rule_name(),
         dead_letter: delivery.dead_letter(),
     };
     let row = row(&envelope, delivery.message()).data("enqueued_sequence", delivery.enqueued_sequence());
@@ -51,6 +53,7 @@ pub fn peeked(peeked: &PeekedMessage) -> Row {
         until: peeked.until,
         expires_at: peeked.expires_at,
         redrive_count: peeked.redrive_count,
+        rule_name: peeked.rule_name.as_deref(),
         dead_letter: peeked.dead_letter.as_ref(),
     };
     row(&envelope, &peeked.message)
@@ -81,6 +84,10 @@ fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     ];
     let told = times.into_iter().filter_map(|(name, time)| Some((name, time?)));
     let row = told.fold(row, |row, (name, time)| row.data(name, rfc3339(time)));
+    let row = match envelope.rule_name {
+        Some(rule_name) => row.data("rule_name", rule_name),
+        None => row,
+    };
     if envelope.redrive_count == 0 { row } else { row.data("redrive_count", envelope.redrive_count) }
 }
 
@@ -145,6 +152,7 @@ mod tests {
             until: Some(UNIX_EPOCH),
             expires_at: Some(UNIX_EPOCH),
             redrive_count: 1,
+            rule_name: Some("marked"),
             dead_letter,
         };
         let mut out = Vec::new();

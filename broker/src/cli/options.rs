@@ -4,8 +4,8 @@ use super::failure::Failure;
 use super::parse;
 use clap::Args;
 use postrider_protocol::options::{
-    DEDUP_WINDOW_MS, DEFAULT_TTL_MS, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES, MAX_MESSAGES,
-    OptionSpec, Options, REQUIRES_SESSION, RETRY,
+    DEDUP_WINDOW_MS, DEFAULT_TTL_MS, FALL_THROUGH, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES,
+    MAX_MESSAGES, OptionSpec, Options, REQUIRES_SESSION, RETRY,
 };
 
 /// Flags of what holds messages for consumers.
@@ -75,6 +75,9 @@ pub struct TopicOptions {
     life: LifeFlags,
     #[command(flatten)]
     size: SizeFlags,
+    /// The subscription that gets what no other one wanted, by its own name
+    #[arg(long, value_name = "SUBSCRIPTION")]
+    fall_through: Option<String>,
     #[command(flatten)]
     more: MoreFlags,
 }
@@ -100,7 +103,8 @@ impl QueueOptions {
 impl TopicOptions {
     /// What was set.
     pub fn options(&self) -> Result<Options, Failure> {
-        collect([self.life.flags(), self.size.flags()].concat(), &self.more)
+        let own = vec![(FALL_THROUGH, &self.fall_through)];
+        collect([self.life.flags(), self.size.flags(), own].concat(), &self.more)
     }
 }
 

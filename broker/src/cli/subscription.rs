@@ -3,17 +3,18 @@
 use super::connect::Global;
 use super::entity::{self, subscription_name};
 use super::failure::Failure;
-use super::filter::FilterArgs;
+use super::filter::RuleArgs;
 use super::options::SubscriptionOptions;
 use clap::{Args, Subcommand};
 use postrider_protocol::options::EntityKind::Subscription as KIND;
-use postrider_protocol::rule::{DEFAULT_RULE, Rule};
+use postrider_protocol::rule::DEFAULT_RULE;
 
 #[derive(Subcommand)]
 pub enum Subscription {
     /// Create a subscription; without a filter it gets every message of its topic
     #[command(after_help = examples!(
         "postrider subscription create order-events inventory",
+        "postrider subscription create order-events europe --filter \"region LIKE 'eu-%' AND total >= @least\" --param least:int=100",
         "postrider subscription create order-events payment --where priority=high --where sys.subject=New",
         "postrider subscription create order-events analytics --lock-duration 5m --max-delivery-count 3",
     ))]
@@ -49,7 +50,7 @@ pub struct Create {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    filter: FilterArgs,
+    rule: RuleArgs,
     #[command(flatten)]
     options: SubscriptionOptions,
 }
@@ -92,7 +93,7 @@ impl Subscription {
 impl Create {
     /// A filter takes the place of the default rule's.
     async fn run(self, global: &Global) -> Result<(), Failure> {
-        let rule = self.filter.filter().map(|filter| Rule { name: DEFAULT_RULE.to_owned(), filter });
+        let rule = self.rule.rule(DEFAULT_RULE);
         let (name, options) = (self.which.name()?, self.options.options()?);
         entity::create(global, KIND, &name, options, rule.into_iter().collect()).await
     }

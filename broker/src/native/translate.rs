@@ -96,6 +96,9 @@ impl Translator {
             Request::ListSchedules { address, after, limit } => {
                 question(ticket, &address, Question::Schedules { after, limit })
             }
+            Request::ListRules { subscription, after, limit } => {
+                question(ticket, &subscription, Question::Rules { after, limit })
+            }
             Request::Consumers { address } => question(ticket, &address, Question::Consumers),
             Request::Status => Ok(Answer::Ask(ticket, Query::Status)),
             change => self.change(ticket, change),
@@ -220,6 +223,10 @@ impl Translator {
             Request::DeleteRule { stamp, subscription, rule } => {
                 let (shard, subscription) = named(&subscription)?;
                 (shard, stamp, Change::DeleteRule { subscription, rule })
+            }
+            Request::PromoteRule { stamp, subscription, rule } => {
+                let (shard, subscription) = named(&subscription)?;
+                (shard, stamp, Change::PromoteRule { subscription, rule })
             }
             Request::Scheduled { stamp, address, action, sequences } => {
                 let (shard, entity) = named(&address)?;

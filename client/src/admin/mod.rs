@@ -4,6 +4,7 @@ mod bulk;
 mod peek;
 mod queue;
 mod redrive;
+mod rules;
 mod schedules;
 
 pub use bulk::{Progress, Purge};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// Creates, changes, lists and deletes entities. Each change is carried out once, however often the connection is lost.
 ///
 /// ```no_run
-/// use postrider_client::{Options, Condition, Filter, Rule, Value};
+/// use postrider_client::{Options, Rule};
 /// # async fn run(client: postrider_client::Client) -> Result<(), postrider_client::Error> {
 /// let admin = client.admin();
 /// let mut options = Options::new();
@@ -30,8 +31,7 @@ use std::sync::Arc;
 /// admin.create_queue("orders", options).await?;
 ///
 /// admin.create_topic("order-events", Options::new()).await?;
-/// let high = Condition { system: false, name: "priority".into(), value: Value::from("high") };
-/// let rule = Rule { name: "high".into(), filter: Filter::Correlation(vec![high]) };
+/// let rule = Rule::sql("high", "priority = 'high' AND total >= 100");
 /// admin.create_subscription("order-events", "payment", Options::new(), vec![rule]).await?;
 /// # Ok(()) }
 /// ```
@@ -132,28 +132,6 @@ impl Admin {
             Reply::Entities { entities, more } => Ok((entities, more)),
             other => Err(Error::unexpected(what, &other)),
         }
-    }
-
-    /// Adds a rule to a subscription, named in full: `topic/subscriptions/name`.
-    pub async fn add_rule(&self, subscription: &str, rule: Rule) -> Result<(), Error> {
-        self.put_rule(subscription, rule, false).await
-    }
-
-    /// Replaces the rule of that name, in one step.
-    pub async fn replace_rule(&self, subscription: &str, rule: Rule) -> Result<(), Error> {
-        self.put_rule(subscription, rule, true).await
-    }
-
-    async fn put_rule(&self, subscription: &str, rule: Rule, replace: bool) -> Result<(), Error> {
-        let subscription = subscription.to_owned();
-        let request = Request::PutRule { stamp: Stamp::default(), subscription, replace, rule };
-        self.done("put a rule", request).await
-    }
-
-    /// Removes a rule from a subscription.
-    pub async fn delete_rule(&self, subscription: &str, rule: &str) -> Result<(), Error> {
-        let (subscription, rule) = (subscription.to_owned(), rule.to_owned());
-        self.done("delete a rule", Request::DeleteRule { stamp: Stamp::default(), subscription, rule }).await
     }
 
     /// How the broker is.

@@ -28,6 +28,8 @@ pub struct PeekedMessage {
     pub expires_at: Option<SystemTime>,
     /// How often it was moved back from the dead letters.
     pub redrive_count: u32,
+    /// The rule with an action whose own copy it is.
+    pub rule_name: Option<String>,
     /// Why and from where it was dead-lettered, in a dead-letter queue.
     pub dead_letter: Option<DeadLetterInfo>,
     /// The message.
@@ -46,6 +48,7 @@ impl PeekedMessage {
             enqueued_sequence: record.enqueued_sequence,
             expires_at: record.expires_at_ms.map(time),
             redrive_count: record.redrive_count,
+            rule_name: record.rule_name,
             dead_letter: record.dead_letter,
             message,
         })

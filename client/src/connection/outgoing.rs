@@ -211,6 +211,7 @@ fn stamp_of(request: &mut Request) -> Option<&mut Stamp> {
         | Request::Delete { stamp, .. }
         | Request::PutRule { stamp, .. }
         | Request::DeleteRule { stamp, .. }
+        | Request::PromoteRule { stamp, .. }
         | Request::Purge { stamp, .. }
         | Request::PutSchedule { stamp, .. }
         | Request::DeleteSchedule { stamp, .. }

@@ -18,6 +18,7 @@
 //! flag 0    dead letter = text source | text reason | text description | u64 time_ms
 //! flag 1    u64 expires_at_ms
 //! flag 2    u32 redrive_count, from 1
+//! flag 4    text rule_name
 //! ```
 //!
 //! The broker stores and delivers the sender's bytes as they are.
@@ -254,18 +255,17 @@ impl Message {
     pub fn system_property(&self, name: &str) -> Option<Value> {
         let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
         let id = |value: &Option<Id>| value.as_ref().map_or(Value::Null, |id| Value::Text(id.to_string()));
-        let known: [(&str, Value); 9] = [
-            ("message_id", id(&self.message_id)),
-            ("correlation_id", id(&self.correlation_id)),
-            ("subject", text(&self.subject)),
-            ("label", text(&self.subject)),
-            ("to", text(&self.to)),
-            ("reply_to", text(&self.reply_to)),
-            ("reply_to_session_id", text(&self.reply_to_session_id)),
-            ("session_id", text(&self.session_id)),
-            ("content_type", text(&self.content_type)),
-        ];
-        known.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        Some(match name.to_ascii_lowercase().as_str() {
+            "message_id" => id(&self.message_id),
+            "correlation_id" => id(&self.correlation_id),
+            "subject" | "label" => text(&self.subject),
+            "to" => text(&self.to),
+            "reply_to" => text(&self.reply_to),
+            "reply_to_session_id" => text(&self.reply_to_session_id),
+            "session_id" => text(&self.session_id),
+            "content_type" => text(&self.content_type),
+            _ => return None,
+        })
     }
 
     /// The application property `name`, without regard to case.

@@ -31,6 +31,8 @@ pub struct Record {
     pub redrive_count: u32,
     /// How often it was passed on to another entity.
     pub hops: u8,
+    /// The rule whose own copy it is: one with an action.
+    pub rule_name: Option<String>,
     /// Where it was to be passed on to; present among the transfer dead letters.
     pub destination: Option<String>,
     /// The sender's message.
@@ -45,9 +47,11 @@ const EXPIRES: u8 = 2;
 const REDRIVEN: u8 = 4;
 /// Flag of a record: the message was passed on.
 const FORWARDED: u8 = 8;
+/// Flag of a record: a rule made this copy.
+const RULE_NAME: u8 = 16;
 /// Flag of a record: it says where the message was to go.
 const DESTINED: u8 = 32;
-const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN | FORWARDED | DESTINED;
+const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN | FORWARDED | RULE_NAME | DESTINED;
 
 impl Record {
     /// Bytes in front of the message where no flag is set.
@@ -59,10 +63,11 @@ impl Record {
             | flag(self.expires_at_ms.is_some(), EXPIRES)
             | flag(self.redrive_count != 0, REDRIVEN)
             | flag(self.hops != 0, FORWARDED)
+            | flag(self.rule_name.is_some(), RULE_NAME)
             | flag(self.destination.is_some(), DESTINED)
     }
 
-    /// Writes what stands in front of a message that was neither dead-lettered nor redriven.
+    /// Writes what stands in front of a message that came as its sender laid it out.
     pub fn put_head(
         out: &mut BytesMut,
         enqueued_time_ms: u64,
@@ -94,6 +99,9 @@ impl Record {
         if self.hops != 0 {
             out.put_u8(self.hops);
         }
+        if let Some(rule_name) = &self.rule_name {
+            wire::put_text(out, rule_name);
+        }
         if let Some(destination) = &self.destination {
             wire::put_text(out, destination);
         }
@@ -124,6 +132,9 @@ impl Record {
         if flags & FORWARDED != 0 {
             record.hops = reader.u8("record.hops").and_then(there("record.hops"))?;
         }
+        if flags & RULE_NAME != 0 {
+            record.rule_name = Some(read_rule_name(&mut reader)?);
+        }
         if flags & DESTINED != 0 {
             record.destination = Some(reader.text("record.destination")?);
         }
@@ -138,6 +149,13 @@ fn there<T: Default + PartialEq>(field: &'static str) -> impl Fn(T) -> Read<T> {
         true => Err(Malformed::new(field, "is 0, a count that is there is at least 1")),
         false => Ok(count),
     }
+}
+
+/// A record has one layout: no name has no field.
+fn read_rule_name(reader: &mut Reader) -> Read<String> {
+    const FIELD: &str = "record.rule_name";
+    let name = reader.text(FIELD)?;
+    if name.is_empty() { Err(Malformed::new(FIELD, "is empty, a rule has a name")) } else { Ok(name) }
 }
 
 impl DeadLetterInfo {

@@ -71,7 +71,7 @@ impl Options {
     /// Sets an option by name. Refuses an unknown name, a value that is not allowed.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
         let spec = OptionSpec::by_name(name).ok_or_else(|| {
-            let names: Vec<_> = TABLE.iter().filter(|spec| spec.available).map(|spec| spec.name).collect();
+            let names: Vec<_> = TABLE.iter().map(|spec| spec.name).collect();
             Refusal::invalid("option", format!("{name:?} is not an option; options are {}", names.join(", ")))
         })?;
         self.0.insert(spec.code, spec.parse(text)?);
@@ -146,8 +146,7 @@ impl Options {
         }
     }
 
-    /// Refuses, of the options of a new entity of `kind`, what it cannot have, what is out of bounds, and what is not
-    /// available yet.
+    /// Refuses, of the options of a new entity of `kind`, what it cannot have and what is out of bounds.
     pub fn check(&self, kind: EntityKind) -> Result<(), Refusal> {
         for (code, value) in &self.0 {
             let spec = spec_for(*code, kind)?;
@@ -218,15 +217,12 @@ impl Options {
     }
 }
 
-/// The row of an option that an entity of `kind` can have in this version.
+/// The row of an option that an entity of `kind` can have.
 fn spec_for(code: u8, kind: EntityKind) -> Result<&'static OptionSpec, Refusal> {
     let spec = OptionSpec::by_code(code)
         .ok_or_else(|| Refusal::invalid("options", format!("there is no option with code {code}")))?;
     if !spec.kinds.contains(&kind) {
         return Err(Refusal::invalid(spec.name, format!("is not an option of a {kind}")));
-    }
-    if !spec.available {
-        return Err(Refusal::invalid(spec.name, "is not available in this version; leave it out"));
     }
     Ok(spec)
 }

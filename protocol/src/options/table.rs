@@ -72,8 +72,6 @@ pub struct OptionSpec {
     pub allowed: Allowed,
     /// The kinds of entities that have it.
     pub kinds: &'static [EntityKind],
-    /// Whether this version honours it; what it does not honour is refused by name.
-    pub available: bool,
     /// Whether it can only be set when the entity is created.
     pub fixed: bool,
     /// What it does, for `--help`.
@@ -92,15 +90,11 @@ const fn row(
     kinds: &'static [EntityKind],
     help: &'static str,
 ) -> OptionSpec {
-    OptionSpec { code, name, allowed, kinds, available: true, fixed: false, help }
+    OptionSpec { code, name, allowed, kinds, fixed: false, help }
 }
 
 const fn fixed(row: OptionSpec) -> OptionSpec {
     OptionSpec { fixed: true, ..row }
-}
-
-const fn planned(row: OptionSpec) -> OptionSpec {
-    OptionSpec { available: false, ..row }
 }
 
 /// `lock_duration_ms`.
@@ -155,6 +149,8 @@ pub const BREAKER_LATENCY_MS: u8 = 24;
 pub const BREAKER_WINDOW: u8 = 25;
 /// `breaker_pause_ms`.
 pub const BREAKER_PAUSE_MS: u8 = 26;
+/// `fall_through`.
+pub const FALL_THROUGH: u8 = 27;
 
 /// All options there are.
 #[rustfmt::skip]
@@ -169,8 +165,8 @@ pub const TABLE: &[OptionSpec] = &[
         "the longest a message lives, and its life where it sets none (default none)"),
     row(DEAD_LETTER_ON_EXPIRATION, "dead_letter_on_expiration", Allowed::Flag, QUEUES,
         "whether expired messages go to the dead-letter queue (default false)"),
-    planned(row(DEAD_LETTER_ON_FILTER_ERROR, "dead_letter_on_filter_error", Allowed::Flag, &[EntityKind::Subscription],
-        "whether messages whose filter fails go to the dead-letter queue (default true)")),
+    row(DEAD_LETTER_ON_FILTER_ERROR, "dead_letter_on_filter_error", Allowed::Flag, &[EntityKind::Subscription],
+        "whether messages that a rule fails on go to the dead-letter queue (default true)"),
     fixed(row(REQUIRES_SESSION, "requires_session", Allowed::Flag, QUEUES,
         "whether messages belong to sessions, delivered in order (default false; fixed at creation)")),
     row(DEDUP_WINDOW_MS, "dedup_window_ms", Allowed::Number(1_000, 7 * 86_400_000), HOLDS,
@@ -211,6 +207,8 @@ pub const TABLE: &[OptionSpec] = &[
         "how many of the last deliveries the circuit breaker looks at (default 20)"),
     row(BREAKER_PAUSE_MS, "breaker_pause_ms", Allowed::Number(100, 3_600_000), QUEUES,
         "how long delivery pauses before one message is tried (default 30000)"),
+    row(FALL_THROUGH, "fall_through", Allowed::Text(limits::NAME_CHARS), &[EntityKind::Topic],
+        "the subscription that gets what no other one wanted, by its own name (default none)"),
 ];
 
 impl OptionSpec {

@@ -8,6 +8,7 @@ use crate::entity::EntityInfo;
 use crate::error::Refusal;
 use crate::frame::{Frame, put_frame};
 use crate::limits;
+use crate::rule::RuleInfo;
 use crate::schedule::ScheduleInfo;
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
@@ -39,6 +40,7 @@ impl Reply {
             Reply::Causes { .. } => opcode::CAUSES,
             Reply::Sessions { .. } => opcode::SESSIONS,
             Reply::Schedules { .. } => opcode::SCHEDULES,
+            Reply::Rules { .. } => opcode::RULES,
             Reply::Consumers(_) => opcode::CONSUMERS,
             Reply::Status(_) => opcode::STATUS,
         }
@@ -110,6 +112,10 @@ impl Reply {
                 out.put_u8(u8::from(*more));
                 wire::put_list(out, schedules, |out, schedule| schedule.put(out));
             }
+            Reply::Rules { rules, more } => {
+                out.put_u8(u8::from(*more));
+                wire::put_list(out, rules, |out, rule| rule.put(out));
+            }
             Reply::Consumers(info) => info.put(out),
             _ => {}
         }
@@ -169,6 +175,10 @@ impl Reply {
             opcode::ENTITIES => Reply::Entities {
                 more: reader.bool("more")?,
                 entities: reader.list("entities", 23, PAGE, EntityInfo::read)?,
+            },
+            opcode::RULES => Reply::Rules {
+                more: reader.bool("more")?,
+                rules: reader.list("rules", RuleInfo::LEAST_BYTES, PAGE, RuleInfo::read)?,
             },
             opcode::PEEKED => Reply::Peeked {
                 next: reader.u64("next")?,

@@ -12,6 +12,7 @@ pub use queue::{CauseInfo, ConsumerInfo, ConsumersInfo, SessionInfo};
 
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
+use crate::rule::RuleInfo;
 use crate::schedule::ScheduleInfo;
 use bytes::Bytes;
 
@@ -161,6 +162,13 @@ pub enum Reply {
         /// Whether there are more behind the last one.
         more: bool,
     },
+    /// A page of a subscription's rules.
+    Rules {
+        /// In the order of their names.
+        rules: Vec<RuleInfo>,
+        /// Whether there are more behind the last one.
+        more: bool,
+    },
     /// Messages that were peeked at.
     Peeked {
         /// In the order of their numbers.
@@ -222,6 +230,7 @@ pub mod opcode {
     pub const SESSION_STATE: u8 = 0xa5;
     pub const ENTITY: u8 = 0xb0;
     pub const ENTITIES: u8 = 0xb1;
+    pub const RULES: u8 = 0xb2;
     pub const PEEKED: u8 = 0xc0;
     pub const WORKED: u8 = 0xc1;
     pub const CAUSES: u8 = 0xc2;

@@ -68,6 +68,8 @@ impl Request {
             Request::List(_) => opcode::LIST,
             Request::PutRule { .. } => opcode::PUT_RULE,
             Request::DeleteRule { .. } => opcode::DELETE_RULE,
+            Request::PromoteRule { .. } => opcode::PROMOTE_RULE,
+            Request::ListRules { .. } => opcode::LIST_RULES,
             Request::Peek { .. } => opcode::PEEK,
             Request::Purge { .. } => opcode::PURGE,
             Request::Redrive { .. } => opcode::REDRIVE,
@@ -167,7 +169,8 @@ impl Request {
                 out.put_u8(u8::from(*replace));
                 rule.put(out);
             }
-            Request::DeleteRule { stamp, subscription, rule } => {
+            Request::DeleteRule { stamp, subscription, rule }
+            | Request::PromoteRule { stamp, subscription, rule } => {
                 stamp.put(out);
                 wire::put_text(out, subscription);
                 wire::put_text(out, rule);
@@ -195,7 +198,8 @@ impl Request {
             }
             Request::Causes { address, from, limit } => put_page(out, address, *from, *limit),
             Request::ListSessions { address, after, limit }
-            | Request::ListSchedules { address, after, limit } => {
+            | Request::ListSchedules { address, after, limit }
+            | Request::ListRules { subscription: address, after, limit } => {
                 wire::put_text(out, address);
                 wire::put_text(out, after);
                 out.put_u32(*limit);
@@ -291,7 +295,7 @@ impl Request {
                 name: reader.text("name")?,
                 kind: EntityKind::read(reader)?,
                 options: Options::read(reader)?,
-                rules: reader.list("rules", 3, limits::RULES_PER_TOPIC, Rule::read)?,
+                rules: reader.list("rules", Rule::LEAST_BYTES, limits::RULES_PER_TOPIC, Rule::read)?,
             },
             opcode::UPDATE => Request::Update {
                 stamp: Stamp::read(reader)?,
@@ -311,6 +315,16 @@ impl Request {
                 stamp: Stamp::read(reader)?,
                 subscription: reader.text("subscription")?,
                 rule: reader.text("rule")?,
+            },
+            opcode::PROMOTE_RULE => Request::PromoteRule {
+                stamp: Stamp::read(reader)?,
+                subscription: reader.text("subscription")?,
+                rule: reader.text("rule")?,
+            },
+            opcode::LIST_RULES => Request::ListRules {
+                subscription: reader.text("subscription")?,
+                after: reader.text("after")?,
+                limit: reader.u32("limit")?,
             },
             _ => return Self::read_content_fields(code, reader),
         })

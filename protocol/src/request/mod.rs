@@ -250,6 +250,24 @@ pub enum Request {
         /// The rule's name.
         rule: String,
     },
+    /// Makes a shadow rule a real one.
+    PromoteRule {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The subscription's name.
+        subscription: String,
+        /// The rule's name.
+        rule: String,
+    },
+    /// Asks for the rules of a subscription.
+    ListRules {
+        /// The subscription's name.
+        subscription: String,
+        /// Only names behind this one in order; empty for all.
+        after: String,
+        /// Rules in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
+        limit: u32,
+    },
     /// Looks at messages without touching them.
     Peek {
         /// The queue.
@@ -351,6 +369,8 @@ pub mod opcode {
     pub const LIST: u8 = 0x34;
     pub const PUT_RULE: u8 = 0x35;
     pub const DELETE_RULE: u8 = 0x36;
+    pub const PROMOTE_RULE: u8 = 0x37;
+    pub const LIST_RULES: u8 = 0x38;
     pub const PEEK: u8 = 0x40;
     pub const PURGE: u8 = 0x41;
     pub const REDRIVE: u8 = 0x42;

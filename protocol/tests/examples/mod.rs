@@ -17,7 +17,7 @@ use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
     SessionWish, SettleItem, Settlement, Stamp, States,
 };
-use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::{Id, Value};
@@ -99,6 +99,7 @@ pub fn dead_record() -> Record {
         redrive_count: 2,
         hops: 3,
         destination: Some("billing".into()),
+        rule_name: Some("large".into()),
         ..plain_record()
     }
 }
@@ -178,10 +179,20 @@ fn rules() -> Vec<Rule> {
     ]);
     vec![
         Rule::default_rule(),
-        Rule { name: "none".into(), filter: Filter::False },
-        Rule { name: "urgent".into(), filter: correlation },
-        Rule { name: "sql".into(), filter: Filter::Sql("total > 10".into()) },
+        Rule::new("none", Filter::False),
+        Rule::new("urgent", correlation),
+        Rule::sql("sql", "total > @least")
+            .with_parameter("least", 10i64)
+            .with_action("SET size = 'large'")
+            .as_shadow(),
     ]
+}
+
+fn rule_infos() -> Vec<RuleInfo> {
+    let samples = vec![Sample { sequence: 4, time_ms: 5 }, Sample { sequence: 6, time_ms: 7 }];
+    let shadow = ShadowInfo { since_ms: 1, matched: 2, failed: 3, samples };
+    let info = |rule: Rule| RuleInfo { shadow: rule.shadow.then(|| shadow.clone()), rule };
+    rules().into_iter().skip(2).map(info).collect()
 }
 
 /// One example of every request, in the order of their opcodes, then second ones that show other branches.
@@ -240,7 +251,9 @@ pub fn requests() -> Vec<Request> {
             replace: true,
             rule: rules().remove(2),
         },
-        Request::DeleteRule { stamp: STAMP, subscription, rule: "urgent".into() },
+        Request::DeleteRule { stamp: STAMP, subscription: subscription.clone(), rule: "urgent".into() },
+        Request::PromoteRule { stamp: STAMP, subscription: subscription.clone(), rule: "sql".into() },
+        Request::ListRules { subscription, after: "none".into(), limit: 105 },
         Request::Peek {
             address: "email-queue".into(),
             from: 17,
@@ -380,6 +393,7 @@ fn info() -> EntityInfo {
             breaker: 2,
             breaker_opened: 17,
             breaker_until_ms: 18,
+            filter_errors: 16,
         },
     }
 }
@@ -457,6 +471,7 @@ pub fn replies() -> Vec<Reply> {
             more: true,
         },
         Reply::Schedules { schedules: vec![ScheduleInfo { schedule: schedule(), next_ms: 1 }], more: true },
+        Reply::Rules { rules: rule_infos(), more: true },
         Reply::Consumers(consumers()),
         Reply::Status(StatusInfo {
             version: "0.1.0".into(),
@@ -508,6 +523,8 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::List(_) => "List",
         Request::PutRule { .. } => "PutRule",
         Request::DeleteRule { .. } => "DeleteRule",
+        Request::PromoteRule { .. } => "PromoteRule",
+        Request::ListRules { .. } => "ListRules",
         Request::Peek { .. } => "Peek",
         Request::Purge { .. } => "Purge",
         Request::Redrive { .. } => "Redrive",
@@ -544,15 +561,16 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Causes { .. } => "Causes",
         Reply::Sessions { .. } => "Sessions",
         Reply::Schedules { .. } => "Schedules",
+        Reply::Rules { .. } => "Rules",
         Reply::Consumers(_) => "Consumers",
         Reply::Status(_) => "Status",
     }
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 33;
+pub const REQUESTS: usize = 35;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 22;
+pub const REPLIES: usize = 23;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

@@ -16,7 +16,7 @@ use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
     SessionWish, SettleItem, Settlement, Stamp, States,
 };
-use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::value::{Id, Value};
@@ -106,22 +106,23 @@ pub fn record() -> impl Strategy<Value = Record> {
         DeadLetterInfo { source, reason, description, time_ms }
     });
     let numbers = any::<(u64, u64, Option<u64>)>();
-    let moves = (prop_oneof![0..3u32, any::<u32>()], any::<u8>(), option::of(text()));
-    (numbers, option::of(info), moves, message()).prop_map(
-        |(numbers, dead_letter, (redrive_count, hops, destination), message)| {
-            let (enqueued_time_ms, enqueued_sequence, expires_at_ms) = numbers;
-            Record {
-                enqueued_time_ms,
-                enqueued_sequence,
-                dead_letter,
-                expires_at_ms,
-                redrive_count,
-                hops,
-                destination,
-                message: message.encode(),
-            }
-        },
-    )
+    let rule_name = option::of("[a-z$]{1,9}");
+    let moves = (prop_oneof![0..3u32, any::<u32>()], any::<u8>(), option::of(text()), rule_name);
+    (numbers, option::of(info), moves, message()).prop_map(|(numbers, dead_letter, moves, message)| {
+        let (enqueued_time_ms, enqueued_sequence, expires_at_ms) = numbers;
+        let (redrive_count, hops, destination, rule_name) = moves;
+        Record {
+            enqueued_time_ms,
+            enqueued_sequence,
+            dead_letter,
+            expires_at_ms,
+            redrive_count,
+            hops,
+            rule_name,
+            destination,
+            message: message.encode(),
+        }
+    })
 }
 
 /// Pieces of retry policies in any order: some are policies.
@@ -205,7 +206,17 @@ pub fn rule() -> impl Strategy<Value = Rule> {
         vec(condition, 0..5).prop_map(Filter::Correlation),
         text().prop_map(Filter::Sql),
     ];
-    (text(), filter).prop_map(|(name, filter)| Rule { name, filter })
+    let action = option::of(text()).prop_map(|action| action.filter(|action| !action.is_empty()));
+    (text(), filter, action, vec((text(), value()), 0..3), any::<bool>()).prop_map(
+        |(name, filter, action, parameters, shadow)| Rule { name, filter, action, parameters, shadow },
+    )
+}
+
+fn rule_info() -> impl Strategy<Value = RuleInfo> {
+    let sample = any::<(u64, u64)>().prop_map(|(sequence, time_ms)| Sample { sequence, time_ms });
+    let shadow = (any::<(u64, u64, u64)>(), vec(sample, 0..4))
+        .prop_map(|((since_ms, matched, failed), samples)| ShadowInfo { since_ms, matched, failed, samples });
+    (rule(), shadow).prop_map(|(rule, shadow)| RuleInfo { shadow: rule.shadow.then_some(shadow), rule })
 }
 
 pub fn refusal() -> impl Strategy<Value = Refusal> {
@@ -382,6 +393,12 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
         (stamp(), text(), text())
             .prop_map(|(stamp, subscription, rule)| Request::DeleteRule { stamp, subscription, rule })
             .boxed(),
+        (stamp(), text(), text())
+            .prop_map(|(stamp, subscription, rule)| Request::PromoteRule { stamp, subscription, rule })
+            .boxed(),
+        (text(), text(), any::<u32>())
+            .prop_map(|(subscription, after, limit)| Request::ListRules { subscription, after, limit })
+            .boxed(),
         Just(Request::Status).boxed(),
     ]
     .into_iter()
@@ -526,26 +543,29 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 
 fn info() -> impl Strategy<Value = EntityInfo> {
     let counters =
-        any::<[u64; 19]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, t]| Counters {
-            active: a,
-            locked: b,
-            dead_letters: c,
-            bytes: d,
-            receivers: e,
-            subscriptions: f,
-            last_sequence: g,
-            unmatched: h,
-            scheduled: i,
-            deferred: j,
-            delayed: k,
-            expired: l,
-            duplicates: m,
-            dropped: n,
-            sessions: o,
-            transfer_dead_letters: t,
-            breaker: p,
-            breaker_opened: q,
-            breaker_until_ms: r,
+        any::<[u64; 20]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, t, u]| {
+            Counters {
+                active: a,
+                locked: b,
+                dead_letters: c,
+                bytes: d,
+                receivers: e,
+                subscriptions: f,
+                last_sequence: g,
+                unmatched: h,
+                scheduled: i,
+                deferred: j,
+                delayed: k,
+                expired: l,
+                duplicates: m,
+                dropped: n,
+                sessions: o,
+                transfer_dead_letters: t,
+                filter_errors: u,
+                breaker: p,
+                breaker_opened: q,
+                breaker_until_ms: r,
+            }
         });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
         |(name, kind, created_ms, options, rules, counters)| EntityInfo {
@@ -677,6 +697,9 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
                 let info = |(schedule, next_ms)| ScheduleInfo { schedule, next_ms };
                 Reply::Schedules { schedules: found.into_iter().map(info).collect(), more }
             })
+            .boxed(),
+        (vec(rule_info(), 0..4), any::<bool>())
+            .prop_map(|(rules, more)| Reply::Rules { rules, more })
             .boxed(),
         consumers_info().prop_map(Reply::Consumers).boxed(),
         any::<u64>().prop_map(|locked_until_ms| Reply::SessionRenewed { locked_until_ms }).boxed(),

@@ -62,7 +62,7 @@ fn rules() {
     assert_eq!((&shown["kind"], &shown["filter"]), (&"correlation".into(), &"n = 6".into()));
     broker.run("rule delete t s $default").done();
     broker.run("rule show t s $default").failed(1, "NotFound");
-    broker.run("rule create t s x").failed(2, "--where, --true or --false");
+    broker.run("rule create t s x").failed(2, "--filter, --where, --true or --false");
 }
 
 #[test]

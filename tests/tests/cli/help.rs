@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["rule", "list"],
     &["rule", "show"],
     &["rule", "update"],
+    &["rule", "promote"],
     &["rule", "delete"],
     &["send"],
     &["receive"],

@@ -6,6 +6,7 @@ mod entities;
 mod help;
 mod messages;
 mod options;
+mod rules;
 mod scheduled;
 mod serve;
 mod settle;

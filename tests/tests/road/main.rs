@@ -15,6 +15,7 @@ mod properties;
 mod publish;
 mod receive;
 mod retry;
+mod rules;
 mod scheduled;
 mod schedules;
 mod sessions;

@@ -12,7 +12,7 @@ async fn topic() -> (Broker, Client) {
 }
 
 fn rule(name: &str, filter: Filter) -> Rule {
-    Rule { name: name.to_owned(), filter }
+    Rule::new(name, filter)
 }
 
 fn system(name: &str, value: &str) -> Condition {
@@ -95,7 +95,7 @@ async fn rules_change_while_messages_flow() {
     refused(admin.replace_rule(name, rule("other", Filter::True)).await, ErrorCode::NotFound);
     sender.send(Message::new("3")).await.expect("stored");
     assert_eq!(active(&client, "s").await, 2);
-    let sql = rule("sql", Filter::Sql("1=1".to_owned()));
+    let sql = Rule::sql("sql", "1 =");
     refused(admin.add_rule(name, sql).await, ErrorCode::InvalidArgument);
     assert_eq!(admin.get(name).await.expect("it").rules, [rule("NEVER", Filter::True)]);
 }

@@ -26,7 +26,7 @@ pub use action::Action;
 pub use eval::{EvaluationError, Properties, Truth};
 pub use explain::{Explanation, SHOWN_CHARS};
 pub use leading::{Constant, Leading, Named};
-pub use names::SYSTEM_PROPERTIES;
+pub use names::{SYSTEM_PROPERTIES, system as system_property};
 
 use eval::Given;
 use expression::Expression;

@@ -33,7 +33,7 @@ pub const SYSTEM_PROPERTIES: &[(&str, &[&str])] = &[
 const RESERVED: &[&str] = &["AND", "OR", "NOT", "IS", "IN", "LIKE", "ESCAPE", "NULL", "TRUE", "FALSE"];
 
 /// The first name of a system property in any of its spellings.
-pub(super) fn system(name: &str) -> Option<&'static str> {
+pub fn system(name: &str) -> Option<&'static str> {
     let is_it = |spelling: &&str| spelling.eq_ignore_ascii_case(name);
     let found = SYSTEM_PROPERTIES.iter().find(|(first, others)| is_it(first) || others.iter().any(is_it));
     found.map(|(first, _)| *first)

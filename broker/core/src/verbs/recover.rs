@@ -12,6 +12,7 @@ use crate::limits::Window;
 use crate::outbox::Outbox;
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
+use crate::rules::ParsedRule;
 use crate::seen::Duplicates;
 use crate::session::{Sessions, Waits};
 use crate::shard::{Shard, Turn};
@@ -36,7 +37,7 @@ impl Shard {
             shard.row = read_row("a shard's counters", row, ShardRow::read)?;
         }
         shard.mono_ms = now.mono_ms;
-        shard.load_entities(rows)?;
+        shard.load_entities(rows, now)?;
         shard.load_sessions(rows, now)?;
         shard.load_leases(rows, now)?;
         shard.recover_session_locks();
@@ -101,7 +102,7 @@ impl Shard {
         }
     }
 
-    fn load_entities(&mut self, rows: &dyn Rows) -> Result<(), Damage> {
+    fn load_entities(&mut self, rows: &dyn Rows, now: Now) -> Result<(), Damage> {
         each_row(rows, &KeyRange::entities(self.id), |key, value| {
             if let Key::Entity(_, entity) = key {
                 self.catalog.insert(entity, Entity::new(read_row("an entity", value, EntityRow::read)?));
@@ -109,14 +110,9 @@ impl Shard {
             }
             Ok(())
         })?;
-        each_row(rows, &KeyRange::rules(self.id), |key, value| {
-            if let Key::Rule(_, entity, name) = key {
-                let rule = read_row("a rule", value, Rule::read)?;
-                let owner =
-                    self.catalog.get_mut(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
-                owner.rules.insert(name, rule);
-            }
-            Ok(())
+        each_row(rows, &KeyRange::rules(self.id), |key, value| match key {
+            Key::Rule(_, entity, _) => self.load_rule(entity, read_row("a rule", value, Rule::read)?, now),
+            _ => Ok(()),
         })?;
         each_row(rows, &KeyRange::schedules(self.id), |key, value| {
             if let Key::Schedule(_, entity, name) = key {
@@ -157,6 +153,15 @@ impl Shard {
         let id = QueueId::transfer(entity);
         let row = QueueRow { next: 1, low: 1, ..QueueRow::default() };
         self.queues.entry(id).or_insert_with(|| Queue::load(id, row, 1, self.window));
+    }
+
+    /// A rule was parsed before it was stored.
+    fn load_rule(&mut self, entity: u64, rule: Rule, now: Now) -> Result<(), Damage> {
+        let owner = self.catalog.get(entity).ok_or_else(|| Damage::new("a rule has no subscription"))?;
+        let about = format!("rule {} of {}", rule.name, owner.row.name);
+        let parsed = ParsedRule::parse(rule, now);
+        self.catalog.put_rule(entity, parsed.map_err(|refusal| Damage::new(format!("{about}: {refusal}")))?);
+        Ok(())
     }
 
     fn load_leases(&mut self, rows: &dyn Rows, now: Now) -> Result<(), Damage> {
@@ -236,6 +241,7 @@ impl Shard {
         self.check_duplicates()?;
         self.check_shares()?;
         self.check_breakers()?;
+        self.check_rules()?;
         if self.timers.len() != self.leases.len() || self.leases_by_owner.len() != self.leases.len() {
             return Err("a lease has no timer or no owner".to_owned());
         }

@@ -121,7 +121,7 @@ fn rule(number: usize, filter: usize) -> Rule {
         2 => Filter::properties([high()]),
         _ => Filter::properties([high(), ("region", "eu")]),
     };
-    Rule { name: ["$default", "one", "two"][number].to_owned(), filter }
+    Rule::new(["$default", "one", "two"][number], filter)
 }
 
 impl Run {

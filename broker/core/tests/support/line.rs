@@ -77,7 +77,8 @@ impl Line {
         let mut options = Options::new();
         for (name, value) in &self.options {
             let (name, value) = match name.as_str() {
-                "by" | "stamp" | "floor" => continue,
+                "by" | "stamp" | "floor" | "action" => continue,
+                name if name.starts_with("param.") => continue,
                 "lock" => ("lock_duration_ms", ms(value).to_string()),
                 "max_deliveries" => ("max_delivery_count", value.clone()),
                 "ttl" => ("default_ttl_ms", ms(value).to_string()),
@@ -90,10 +91,21 @@ impl Line {
         options
     }
 
-    /// The rules in the arguments behind the first: `name:true`, `name:false`, `name:field=value,sys.field=value`.
+    /// The rules in the arguments behind the first: `name:true`, `name:false`, `name:field=value,sys.field=value`,
+    /// `name:sql=...`; all of them with `action=...`, parameters `param.name=value` and the word `shadow`. Blanks of SQL
+    /// are written `_`.
     pub fn rules(&self) -> Vec<Rule> {
         let rules = self.args[1..].iter().filter_map(|text| text.split_once(':'));
-        rules.map(|(name, filter)| Rule { name: name.to_owned(), filter: filter_of(filter) }).collect()
+        rules.map(|(name, filter)| self.rule(name, filter_of(filter))).collect()
+    }
+
+    fn rule(&self, name: &str, filter: Filter) -> Rule {
+        Rule {
+            action: self.option("action").map(|text| text.replace('_', " ")),
+            parameters: self.named("param."),
+            shadow: self.has("shadow"),
+            ..Rule::new(name, filter)
+        }
     }
 
     /// The messages in the arguments behind the first: `m1` is a message of this id and body, `x100` are hundred.
@@ -176,7 +188,11 @@ impl Line {
 
     /// The properties: `p.name=value`.
     pub fn properties(&self) -> Vec<(String, Value)> {
-        let named = self.options.iter().filter_map(|(name, value)| Some((name.strip_prefix("p.")?, value)));
+        self.named("p.")
+    }
+
+    fn named(&self, prefix: &str) -> Vec<(String, Value)> {
+        let named = self.options.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
         named.map(|(name, value)| (name.to_owned(), value_of(value))).collect()
     }
 }
@@ -202,7 +218,7 @@ fn filter_of(text: &str) -> Filter {
         "false" => Filter::False,
         text => text.strip_prefix("sql=").map_or_else(
             || Filter::Correlation(text.split(',').map(condition).collect()),
-            |sql| Filter::Sql(sql.to_owned()),
+            |sql| Filter::Sql(sql.replace('_', " ")),
         ),
     }
 }

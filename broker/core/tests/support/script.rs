@@ -122,6 +122,13 @@ impl Script {
                 let limit = line.number("limit").unwrap_or(0) as u32;
                 self.out.push(reply_text(&shard.schedules(&line.entity(), after, limit)));
             }
+            "rules" => {
+                self.flush();
+                let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+                let after = line.option("after").unwrap_or("");
+                let limit = line.number("limit").unwrap_or(0) as u32;
+                self.out.push(reply_text(&shard.rules(&line.entity(), after, limit)));
+            }
             "sessions" => {
                 self.flush();
                 let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
@@ -366,6 +373,7 @@ impl Script {
                 rule: line.rules().remove(0),
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
+            "promote" => Change::PromoteRule { subscription: line.entity(), rule: line.args[1].clone() },
             "purge" => Change::Purge { address: line.address(0), portion: line.portion() },
             "redrive" => Change::Redrive {
                 address: line.address(0),

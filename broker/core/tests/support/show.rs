@@ -13,6 +13,7 @@ use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
 use postrider_protocol::reply::{CauseInfo, ConsumerInfo, Peeked, Published, Reply, Runs, Settled};
+use postrider_protocol::rule::{Rule, RuleInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
 use std::collections::BTreeMap;
@@ -76,7 +77,7 @@ impl Names {
             }
             Fact::EntityGone(entity) => format!("EntityGone {}", self.entities[&(shard, *entity)]),
             Fact::RulePut(entity, rule) => {
-                format!("RulePut {} {}: {}", self.entities[&(shard, *entity)], rule.name, rule.filter)
+                format!("RulePut {} {}", self.entities[&(shard, *entity)], rule_text(rule))
             }
             Fact::RuleGone(entity, rule) => format!("RuleGone {} {rule}", self.entities[&(shard, *entity)]),
             Fact::QueueState(queue, row) => {
@@ -88,6 +89,7 @@ impl Names {
                     ("scheduled", row.scheduled),
                     ("duplicates", row.duplicates),
                     ("dropped", row.dropped),
+                    ("filter_errors", row.filter_errors),
                 ];
                 let more = more.into_iter().filter(|(_, count)| *count > 0);
                 let more: String = more.map(|(name, count)| format!(" {name}={count}")).collect();
@@ -252,8 +254,7 @@ impl Names {
         let Ok(info) = info else { return refusal(&info.clone().unwrap_err()) };
         let counters = info.counters.list().into_iter().filter(|(_, value)| *value > 0);
         let counters: Vec<_> = counters.map(|(name, value)| counter(name, value)).collect();
-        let rules: Vec<_> =
-            info.rules.iter().map(|rule| format!(" {}: {}", rule.name, rule.filter)).collect();
+        let rules: Vec<_> = info.rules.iter().map(|rule| format!(" {}", rule_text(rule))).collect();
         format!(
             "{} {}{}{}{}",
             info.kind,
@@ -298,7 +299,9 @@ fn page_text(page: &bytes::Bytes) -> String {
     if page.len() > 10 {
         return format!("{} messages", page.len());
     }
-    let name = |record: Record| message_id(&record.message) + &expires(&record) + &dead_letter(&record);
+    let name = |record: Record| {
+        message_id(&record.message) + &own_copy(&record) + &expires(&record) + &dead_letter(&record)
+    };
     let names = (0..page.len()).map(|at| match page.record(at) {
         Some(record) => name(Record::decode(record).unwrap()),
         None => ".".to_owned(),
@@ -312,6 +315,14 @@ fn expires(record: &Record) -> String {
 
 fn hops(record: &Record) -> String {
     if record.hops < 2 { String::new() } else { format!(" (hop {})", record.hops) }
+}
+
+/// The rule whose own copy it is, and the properties that it has.
+fn own_copy(record: &Record) -> String {
+    let Some(rule) = &record.rule_name else { return String::new() };
+    let properties = Message::decode(record.message.clone()).unwrap().properties;
+    let properties: Vec<_> = properties.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    format!(" (of rule {rule}:{})", properties.concat())
 }
 
 fn dead_letter(record: &Record) -> String {
@@ -448,8 +459,33 @@ pub fn reply_text(reply: &Reply) -> String {
             let texts: Vec<_> = schedules.iter().map(schedule_text).collect();
             format!("schedules {}{}", texts.join("; "), if *more { " and more" } else { "" })
         }
+        Reply::Rules { rules, more } => {
+            let texts: Vec<_> = rules.iter().map(rule_info).collect();
+            format!("rules {}{}", texts.join("; "), if *more { " and more" } else { "" })
+        }
         other => format!("{other:?}"),
     }
+}
+
+fn rule_text(rule: &Rule) -> String {
+    let parameters: Vec<_> =
+        rule.parameters.iter().map(|(name, value)| format!(" @{name}={value}")).collect();
+    let action = rule.action.as_ref().map(|action| format!(" -> {action}")).unwrap_or_default();
+    let shadow = if rule.shadow { " (shadow)" } else { "" };
+    format!("{}: {}{action}{}{shadow}", rule.name, rule.filter, parameters.concat())
+}
+
+fn rule_info(info: &RuleInfo) -> String {
+    let Some(seen) = &info.shadow else { return rule_text(&info.rule) };
+    let samples =
+        seen.samples.iter().map(|sample| format!(" {} at {}", sample.sequence, time(sample.time_ms)));
+    let (since, matched, failed) = (time(seen.since_ms), seen.matched, seen.failed);
+    let samples: Vec<_> = samples.collect();
+    format!(
+        "{} since {since}: {matched} matched, {failed} failed{}",
+        rule_text(&info.rule),
+        samples.join(",")
+    )
 }
 
 /// The units of a queue, and its consumers, a line each.
@@ -492,8 +528,9 @@ fn peeked(peeked: &Peeked) -> String {
     };
     let id = message_id(&record.message);
     format!(
-        "{} {id} {}{until}{attempts}{redriven}{}",
+        "{} {id}{} {}{until}{attempts}{redriven}{}",
         peeked.message.sequence,
+        own_copy(&record),
         peeked.state,
         dead_letter(&record)
     )

@@ -1,7 +1,7 @@
 //! CloudMart's topics, subscriptions and queues.
 
 use anyhow::{Context, Result};
-use postrider_client::{Admin, Filter, Options, Rule};
+use postrider_client::{Admin, Options, Rule};
 use postrider_examples::order::{Order, Priority};
 use postrider_examples::{EMAIL_QUEUE, ORDER_EVENTS};
 
@@ -31,8 +31,8 @@ pub async fn apply(admin: &Admin) -> Result<()> {
 fn rules(subscription: &str) -> Vec<Rule> {
     match subscription {
         FILTERED => {
-            let filter = Filter::properties([("priority", Priority::High.to_string())]);
-            vec![Rule { name: "high-priority".to_owned(), filter }]
+            let filter = "sys.Subject LIKE 'Order%' AND priority = @priority";
+            vec![Rule::sql("high-priority", filter).with_parameter("priority", Priority::High.to_string())]
         }
         _ => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Creating, changing and deleting entities and rules.
 
+mod rules;
 mod schedules;
 mod unused;
 
@@ -10,7 +11,9 @@ use crate::effect::Effect;
 use crate::fact::{EntityRow, Fact};
 use crate::key::QueueId;
 use crate::queue::Queue;
+use crate::rules::ParsedRule;
 use crate::shard::Shard;
+use crate::verbs::entities::rules::parse_rules;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::limits;
 use postrider_protocol::name::{EntityName, Lane};
@@ -19,7 +22,6 @@ use postrider_protocol::options::{
 };
 use postrider_protocol::reply::Reply;
 use postrider_protocol::rule::Rule;
-use std::collections::BTreeSet;
 
 impl Shard {
     pub(crate) fn create(
@@ -30,7 +32,7 @@ impl Shard {
         options: Options,
         rules: Vec<Rule>,
     ) -> Result<Reply, Refusal> {
-        self.check_new(name, kind, &options, &rules)?;
+        let rules = self.check_new(now, name, kind, &options, rules)?;
         self.row.last_entity += 1;
         let id = self.row.last_entity;
         let row = EntityRow { name: name.as_str().to_owned(), kind, created_ms: now.wall_ms, options };
@@ -50,22 +52,21 @@ impl Shard {
             }
             self.add_transfer_queue(id);
         }
-        if kind == EntityKind::Subscription {
-            let rules = if rules.is_empty() { vec![Rule::default_rule()] } else { rules };
-            rules.into_iter().for_each(|rule| self.store_rule(id, rule));
-        }
+        rules.into_iter().for_each(|rule| self.store_rule(id, rule));
         self.reshare(id);
         self.set_breaker(id);
         Ok(Reply::Done)
     }
 
+    /// Refuses what cannot be created; returns the rules of a subscription.
     fn check_new(
         &self,
+        now: Now,
         name: &EntityName,
         kind: EntityKind,
         options: &Options,
-        rules: &[Rule],
-    ) -> Result<(), Refusal> {
+        rules: Vec<Rule>,
+    ) -> Result<Vec<ParsedRule>, Refusal> {
         if let Some((_, existing)) = self.catalog.find(name).and_then(|id| Some((id, self.catalog.get(id)?)))
         {
             let text = format!("a {} of this name exists; names do not differ by case", existing.row.kind);
@@ -74,7 +75,10 @@ impl Shard {
         options.check(kind).map_err(|refusal| refusal.about(name.as_str()))?;
         check_forwarding(name, options)?;
         match (kind, name.subscription()) {
-            (EntityKind::Subscription, Some((topic, _))) => self.check_subscription(name, topic, rules),
+            (EntityKind::Subscription, Some((topic, _))) => {
+                let topic = self.check_topic(name, topic)?;
+                parse_rules(now, name, topic, rules)
+            }
             (EntityKind::Subscription, None) => {
                 Err(Refusal::invalid("name", "of a subscription is <topic>/subscriptions/<name>")
                     .about(name.as_str()))
@@ -86,11 +90,12 @@ impl Shard {
             (_, None) if !rules.is_empty() => {
                 Err(Refusal::invalid("rules", format!("a {kind} has no rules")).about(name.as_str()))
             }
-            (_, None) => Ok(()),
+            (_, None) => Ok(Vec::new()),
         }
     }
 
-    fn check_subscription(&self, name: &EntityName, topic: &str, rules: &[Rule]) -> Result<(), Refusal> {
+    /// The topic of a new subscription.
+    fn check_topic(&self, name: &EntityName, topic: &str) -> Result<&Entity, Refusal> {
         let (_, found) = self.catalog.require(&EntityName::new(topic)?)?;
         if found.row.kind != EntityKind::Topic {
             return Err(Refusal::invalid("name", format!("{topic} is a {}, not a topic", found.row.kind))
@@ -103,28 +108,7 @@ impl Shard {
             );
             return Err(Refusal::new(ErrorCode::QuotaExceeded, text).about(topic));
         }
-        let mut names = BTreeSet::new();
-        for rule in rules {
-            rule.check().map_err(|refusal| refusal.about(name.as_str()))?;
-            if !names.insert(rule.name.to_ascii_lowercase()) {
-                return Err(
-                    Refusal::invalid("rules", format!("{} is given twice", rule.name)).about(name.as_str())
-                );
-            }
-        }
-        self.check_rule_room(topic, rules.len().max(1))
-    }
-
-    /// Refuses more rules on a topic than there can be.
-    fn check_rule_room(&self, topic: &str, more: usize) -> Result<(), Refusal> {
-        let (_, found) = self.catalog.require(&EntityName::new(topic)?)?;
-        let subscriptions = found.subscriptions.iter().filter_map(|id| self.catalog.get(*id));
-        let rules: usize = subscriptions.map(|subscription| subscription.rules.len()).sum();
-        if rules + more <= limits::RULES_PER_TOPIC {
-            return Ok(());
-        }
-        let text = format!("the topic has {rules} rules, at most {} are allowed", limits::RULES_PER_TOPIC);
-        Err(Refusal::new(ErrorCode::QuotaExceeded, text).about(topic))
+        Ok(found)
     }
 
     pub(crate) fn update(&mut self, name: &EntityName, options: &Options) -> Result<Reply, Refusal> {
@@ -221,55 +205,6 @@ impl Shard {
             self.turn.effects.push(Effect::Closed(key, refusal));
         }
     }
-
-    pub(crate) fn put_rule(
-        &mut self,
-        subscription: &EntityName,
-        replace: bool,
-        rule: Rule,
-    ) -> Result<Reply, Refusal> {
-        let (id, entity) = self.require_subscription(subscription)?;
-        rule.check().map_err(|refusal| refusal.about(subscription.as_str()))?;
-        match (entity.rules.contains_key(&rule.name.to_ascii_lowercase()), replace) {
-            (true, false) => {
-                let text = format!("a rule {} exists; update it to replace it", rule.name);
-                return Err(Refusal::new(ErrorCode::AlreadyExists, text).about(subscription.as_str()));
-            }
-            (false, true) => return Err(no_rule(subscription, &rule.name)),
-            (true, true) => {}
-            (false, false) => {
-                let topic = subscription.subscription().map_or("", |(topic, _)| topic);
-                self.check_rule_room(topic, 1)?;
-            }
-        }
-        self.store_rule(id, rule);
-        Ok(Reply::Done)
-    }
-
-    fn store_rule(&mut self, id: u64, rule: Rule) {
-        if let Some(entity) = self.catalog.get_mut(id) {
-            entity.rules.insert(rule.name.to_ascii_lowercase(), rule.clone());
-            self.turn.facts.push(Fact::RulePut(id, rule));
-        }
-    }
-
-    pub(crate) fn delete_rule(&mut self, subscription: &EntityName, rule: &str) -> Result<Reply, Refusal> {
-        let (id, _) = self.require_subscription(subscription)?;
-        let key = rule.to_ascii_lowercase();
-        let removed = self.catalog.get_mut(id).and_then(|entity| entity.rules.remove(&key));
-        let removed = removed.ok_or_else(|| no_rule(subscription, rule))?;
-        self.turn.facts.push(Fact::RuleGone(id, removed.name));
-        Ok(Reply::Done)
-    }
-
-    fn require_subscription(&self, name: &EntityName) -> Result<(u64, &Entity), Refusal> {
-        let (id, entity) = self.catalog.require(name)?;
-        if entity.row.kind != EntityKind::Subscription {
-            let text = format!("is a {}; only subscriptions have rules", entity.row.kind);
-            return Err(Refusal::invalid("subscription", text).about(name.as_str()));
-        }
-        Ok((id, entity))
-    }
 }
 
 /// Refuses destinations that cannot be one.
@@ -290,8 +225,4 @@ fn check_forwarding(name: &EntityName, options: &Options) -> Result<(), Refusal>
         return Err(Refusal::invalid("forward_to", text).about(name.as_str()));
     }
     Ok(())
-}
-
-fn no_rule(subscription: &EntityName, rule: &str) -> Refusal {
-    Refusal::new(ErrorCode::NotFound, format!("has no rule {rule}")).about(subscription.as_str())
 }

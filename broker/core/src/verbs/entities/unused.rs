@@ -31,7 +31,8 @@ impl Shard {
             | Change::Update { name, .. }
             | Change::Delete { name }
             | Change::PutRule { subscription: name, .. }
-            | Change::DeleteRule { subscription: name, .. } => self.use_name(name),
+            | Change::DeleteRule { subscription: name, .. }
+            | Change::PromoteRule { subscription: name, .. } => self.use_name(name),
             Change::Purge { address, .. } | Change::Redrive { address, .. } => self.use_name(&address.entity),
             Change::Settle(items) => self.use_locked(items),
             Change::Transact(operations) => {

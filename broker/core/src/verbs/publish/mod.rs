@@ -3,6 +3,7 @@
 mod duplicates;
 mod room;
 mod scheduled;
+mod topic;
 
 use crate::context::{Context, Damage, Now};
 use crate::key::QueueId;
@@ -23,21 +24,25 @@ pub(crate) struct Coming<'a> {
     pub incoming: &'a Incoming,
     /// What it brings with it from another entity.
     pub moved: Option<&'a Record>,
+    /// The rule whose own copy it is.
+    pub rule: Option<&'a str>,
 }
 
 impl<'a> Coming<'a> {
     /// A message that its sender sent.
     pub fn sent(incoming: &'a Incoming) -> Self {
-        Coming { incoming, moved: None }
+        Coming { incoming, moved: None, rule: None }
     }
 
-    /// What is kept of it where it is not let in.
+    /// The record of it where it gets one of its own.
     pub fn record(self, now: Now) -> Record {
-        let message = self.incoming.bytes.clone();
-        self.moved.map_or_else(
-            || Record { enqueued_time_ms: now.wall_ms, message, ..Record::default() },
-            Record::clone,
-        )
+        let came = || Record { enqueued_time_ms: now.wall_ms, ..Record::default() };
+        let mut record = self.moved.map_or_else(came, Record::clone);
+        record.message = self.incoming.bytes.clone();
+        if self.rule.is_some() {
+            record.rule_name = self.rule.map(str::to_owned);
+        }
+        record
     }
 
     /// What deciding looks at; the message lives no longer than where it was.
@@ -49,12 +54,14 @@ impl<'a> Coming<'a> {
 
     /// Appends the message to a queue; returns its number.
     fn append(self, now: Now, queue: &mut Queue, rank: usize, mark: Mark) -> u64 {
-        let Some(moved) = self.moved else {
+        if self.moved.is_none() && self.rule.is_none() {
             return queue.append(now, rank, mark, &self.incoming.bytes);
-        };
-        let first = if moved.enqueued_sequence == 0 { queue.next() } else { moved.enqueued_sequence };
-        let expires_at_ms = Some(mark.expires_ms).filter(|expires_ms| *expires_ms != NEVER_MS);
-        let record = Record { enqueued_sequence: first, expires_at_ms, ..moved.clone() };
+        }
+        let mut record = self.record(now);
+        if record.enqueued_sequence == 0 {
+            record.enqueued_sequence = queue.next();
+        }
+        record.expires_at_ms = mark.expires_at_ms();
         queue.append_record(now, rank, mark, &record, 0)
     }
 }
@@ -121,20 +128,15 @@ impl Shard {
 
     /// Refuses a message that costs more than its queue, or a subscription that wants it, has units in all.
     fn check_cost(&self, entity: u64, message: &Message) -> Result<(), Refusal> {
-        let Some(cost) = message.cost else { return Ok(()) };
+        if message.cost.is_none() {
+            return Ok(());
+        }
         let takers = match self.catalog.get(entity).map(|found| found.row.kind) {
-            Some(EntityKind::Topic) => self.subscriptions_for(entity, message),
+            Some(EntityKind::Topic) => self.takers(entity, message),
             _ => vec![entity],
         };
-        let takers = takers.into_iter().filter_map(|taker| self.catalog.get(taker));
-        let small = takers.into_iter().find(|taker| u64::from(cost) > taker.settings.capacity_units);
-        small.map_or(Ok(()), |taker| {
-            let (name, units) = (&taker.row.name, taker.settings.capacity_units);
-            Err(Refusal::invalid(
-                "cost",
-                format!("is {cost}, but {name} has {units} units in all (capacity_units)"),
-            ))
-        })
+        let mut takers = takers.into_iter().filter_map(|taker| self.catalog.get(taker));
+        takers.try_for_each(|taker| topic::check_cost(taker, message))
     }
 
     /// Takes in a message that was checked.
@@ -175,7 +177,8 @@ impl Shard {
         }
     }
 
-    /// Appends a message to a queue, or to its dead letters where it is full; returns its number there.
+    /// Appends a message, or the copy of it that a rule made its own, to a queue, or to its dead letters where it is
+    /// full; returns its number there.
     fn enqueue(
         &mut self,
         cx: &Context<'_>,
@@ -191,7 +194,7 @@ impl Shard {
         let mark = coming.mark(cx.now, settings, topic_ttl_ms);
         let rank = settings.rank(incoming.message.priority);
         if settings.is_limited() {
-            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) };
+            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes, coming.rule) };
             if let Err(full) = self.check_room(id, needs) {
                 return Ok(self.shut_out(cx, id, coming, &full.message));
             }
@@ -203,32 +206,6 @@ impl Shard {
         let sequence = coming.append(cx.now, queue, rank, mark);
         self.book_session(cx.now, id, incoming.message.session_id.as_deref(), sequence);
         Ok(sequence)
-    }
-
-    /// Copies the message to every subscription with a rule that lets it through; returns the topic's number for it.
-    fn fan_out(&mut self, cx: &Context<'_>, topic: u64, coming: Coming<'_>) -> Result<u64, Damage> {
-        let wanted = self.subscriptions_for(topic, &coming.incoming.message);
-        let ttl_ms = self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms);
-        for subscription in &wanted {
-            self.enqueue(cx, QueueId::main(*subscription), ttl_ms, coming)?;
-        }
-        let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
-        let sequence = entity.topic.next;
-        entity.topic.next += 1;
-        entity.topic.low = entity.topic.next;
-        entity.topic.unmatched += u64::from(wanted.is_empty());
-        self.touched_topics.insert(topic);
-        Ok(sequence)
-    }
-
-    fn subscriptions_for(&self, topic: u64, message: &Message) -> Vec<u64> {
-        let subscriptions = self.catalog.get(topic).map_or(&[][..], |entity| &entity.subscriptions);
-        let wants = |id: &&u64| {
-            self.catalog.get(**id).is_some_and(|entity| {
-                entity.settings.may_send && entity.rules.values().any(|rule| rule.filter.matches(message))
-            })
-        };
-        subscriptions.iter().filter(wants).copied().collect()
     }
 }
 

@@ -67,7 +67,7 @@ impl Shard {
             return None;
         }
         let mark = found.settings.mark(cx.now, &incoming.message, NEVER_MS);
-        Some(Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes) })
+        Some(Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes, None) })
     }
 
     /// Refuses what a queue has no room for, also not after all that nobody holds has made room where that is to be.
