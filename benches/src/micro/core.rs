@@ -1,12 +1,12 @@
 //! Turns of the core: messages are published, delivered in the same turn, and completed in the next one.
 
-use super::{Rounds, repeat};
+use super::{Alone, NOW, Rounds, repeat};
 use crate::bodies::Bodies;
 use crate::figures::Micro;
 use anyhow::{Context as _, Result, anyhow};
 use postrider::store::{LocalLog, MemoryStore, ShardLog};
 use postrider_core::command::{Change, Command, OpenReceiver, Owner, Ticket};
-use postrider_core::context::{Calendar, Context, Now, Places};
+use postrider_core::context::Context;
 use postrider_core::effect::Effect;
 use postrider_core::shard::{Shard, Turn};
 use postrider_protocol::message::{Incoming, Message};
@@ -18,7 +18,6 @@ use postrider_protocol::token::LockToken;
 const CLIENT: u128 = 7;
 const HANDLE: u32 = 1;
 const TICKET: Ticket = Ticket { connection: 1, request: 1 };
-const NOW: Now = Now { wall_ms: 1_700_000_000_000, mono_ms: 5_000 };
 
 /// Measures turns of so many messages: deciding alone, and laying out what is to be stored.
 pub fn measure(size: usize, messages: usize) -> Result<Vec<Micro>> {
@@ -50,21 +49,6 @@ fn delivered(turn: &Turn) -> Result<LockToken> {
         _ => None,
     });
     deliver.context("nothing was delivered")
-}
-
-/// No schedule is measured.
-struct Never;
-
-impl Calendar for Never {
-    fn next_ms(&self, cron: &str, _: &str, _: u64) -> Result<u64, String> {
-        Err(format!("{cron} never comes"))
-    }
-}
-
-impl Places for Never {
-    fn shard_of(&self, _: &EntityName) -> u16 {
-        0
-    }
 }
 
 /// A shard with a queue and a receiver.
@@ -139,7 +123,7 @@ impl Machine {
 
     fn turn(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<Turn> {
         let cx =
-            Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Never, places: &Never };
+            Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Alone, places: &Alone };
         for command in commands {
             self.shard.decide(&cx, command)?;
         }

@@ -10,7 +10,9 @@ use crate::args::{Args, Scenario};
 use crate::figures::{Micro, median};
 use crate::report::Report;
 use anyhow::Result;
+use postrider_core::context::{Calendar, Now, Places};
 use postrider_protocol::limits::BATCH_BYTES;
+use postrider_protocol::name::EntityName;
 use std::time::{Duration, Instant};
 
 /// Messages of a frame or turn; fewer where they would be larger than a batch may be.
@@ -38,6 +40,24 @@ pub fn run(args: &Args, report: &mut Report) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The moment of every turn.
+const NOW: Now = Now { wall_ms: 1_700_000_000_000, mono_ms: 5_000 };
+
+/// What surrounds a shard that is measured alone: no schedules, and no other shards.
+struct Alone;
+
+impl Calendar for Alone {
+    fn next_ms(&self, cron: &str, _: &str, _: u64) -> Result<u64, String> {
+        Err(format!("{cron} never comes"))
+    }
+}
+
+impl Places for Alone {
+    fn shard_of(&self, _: &EntityName) -> u16 {
+        0
+    }
 }
 
 /// The rounds of one figure: how long each took.

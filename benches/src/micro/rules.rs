@@ -1,12 +1,12 @@
 //! Publishing to a topic, of whose correlation rules three let each message through, however many there are.
 
-use super::{Rounds, repeat};
+use super::{Alone, NOW, Rounds, repeat};
 use crate::bodies::Bodies;
 use crate::figures::Micro;
 use anyhow::{Result, anyhow};
 use postrider::store::MemoryStore;
 use postrider_core::command::{Change, Command, Ticket};
-use postrider_core::context::{Calendar, Context, Now};
+use postrider_core::context::Context;
 use postrider_core::shard::Shard;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::EntityName;
@@ -15,7 +15,6 @@ use postrider_protocol::request::Stamp;
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::value::Value;
 
-const NOW: Now = Now { wall_ms: 1_700_000_000_000, mono_ms: 5_000 };
 /// Subscriptions, each with one rule that lets the messages through.
 const SUBSCRIPTIONS: usize = 3;
 
@@ -51,15 +50,6 @@ fn rules_of(subscription: usize, all: usize) -> Vec<Rule> {
     (0..all).filter(|at| at % SUBSCRIPTIONS == subscription).map(rule).collect()
 }
 
-/// No schedule is measured.
-struct Never;
-
-impl Calendar for Never {
-    fn next_ms(&self, cron: &str, _: &str, _: u64) -> Result<u64, String> {
-        Err(format!("{cron} never comes"))
-    }
-}
-
 /// A shard with a topic.
 struct Topic {
     shard: Shard,
@@ -93,7 +83,8 @@ impl Topic {
         self.sequence += 1;
         let stamp = Stamp { sequence: self.sequence, floor: self.sequence };
         let ticket = Ticket { connection: 1, request: 1 };
-        let cx = Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Never };
+        let cx =
+            Context { now: NOW, entropy: self.sequence, rows: &self.rows, calendar: &Alone, places: &Alone };
         self.shard.decide(&cx, Command::Once { ticket, client: 7, stamp, change })?;
         self.shard.seal(&cx)?;
         Ok(())
