@@ -210,7 +210,7 @@ email-queue       3       0             0      0          0              7
         assert!(!shown(Output::Jsonl, &queue).contains("breaker"), "it has none");
         queue.counters.breaker = 1;
         let json = shown(Output::Jsonl, &queue);
-        assert!(json.contains(r#""breaker":"closed","breaker_opened":0,"created""#), "{json}");
+        assert!(json.contains(r#""breaker":"closed","breaker_opened":0,"#), "{json}");
         queue.counters =
             Counters { breaker: 2, breaker_opened: 4, breaker_until_ms: 5_000, ..queue.counters };
         let json = shown(Output::Jsonl, &queue);

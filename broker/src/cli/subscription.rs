@@ -14,7 +14,7 @@ pub enum Subscription {
     /// Create a subscription; without a filter it gets every message of its topic
     #[command(after_help = examples!(
         "postrider subscription create order-events inventory",
-        "postrider subscription create order-events europe --filter \"region LIKE 'eu-%' AND total >= @least\" --param least:int=100",
+        "postrider subscription create order-events large --filter 'total >= @least' --param least:int=100",
         "postrider subscription create order-events payment --where priority=high --where sys.subject=New",
         "postrider subscription create order-events analytics --lock-duration 5m --max-delivery-count 3",
     ))]

@@ -4,7 +4,7 @@ use postrider_core::command::{Change, Command, Operation};
 use postrider_core::context::Places;
 use postrider_core::fact::Fact;
 use postrider_core::shard::Shard;
-use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::error::Refusal;
 use postrider_protocol::name::EntityName;
 use postrider_protocol::options::{FORWARD_DEAD_LETTERS_TO, FORWARD_TO, GROUP, Options};
 use std::collections::HashMap;
@@ -107,15 +107,14 @@ impl Placement {
             destinations(change).into_iter().find(|(_, to)| EntityName::new(to).is_ok_and(|to| !knows(&to)));
         match missing {
             Some((field, to)) if !shards.iter().any(|shard| shard.has_answered(*client, *stamp)) => {
-                let text = format!("{field} does not exist; create it first");
-                Err(Refusal::new(ErrorCode::NotFound, text).about(to))
+                Err(Refusal { field: field.to_owned(), ..Refusal::not_found(to) })
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The entities that a change sends messages to from others, and what they are there.
+/// The entities that a change sends messages to from others, and the options that say so.
 fn destinations(change: &Change) -> Vec<(&'static str, &str)> {
     match change {
         Change::Create { options, .. } | Change::Update { options, .. } => {
@@ -124,7 +123,7 @@ fn destinations(change: &Change) -> Vec<(&'static str, &str)> {
         }
         Change::Transact(operations) => {
             let sent = operations.iter().filter_map(|operation| match operation {
-                Operation::Send { entity, .. } => Some(("the destination", entity.as_str())),
+                Operation::Send { entity, .. } => Some(("", entity.as_str())),
                 Operation::Settle(_) | Operation::Remove { .. } => None,
             });
             sent.collect()
@@ -157,6 +156,6 @@ mod tests {
         let shards = ["a", "email-queue"].map(|name| placement.of_new(&named(name), &grouped));
         assert_eq!(shards, [11, 11]);
         placement.put("a", 11);
-        assert_eq!([placement.shard_of(&named("A")), placement.shard_of(&named("b"))], [11, 1]);
+        assert_eq!([placement.shard_of(&named("A")), placement.shard_of(&named("b"))], [11, 5]);
     }
 }
