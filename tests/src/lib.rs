@@ -12,4 +12,4 @@ pub mod tee;
 pub mod wait;
 
 pub use broker::Broker;
-pub use wait::{eventually, pause, until};
+pub use wait::{DEADLINE, eventually, pause, until};

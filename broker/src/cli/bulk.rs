@@ -93,15 +93,16 @@ impl CauseFlags {
     }
 }
 
-/// The dead-letter queue of an entity; it may be named itself.
-pub fn dead_letters(address: &str) -> String {
-    match address.ends_with(DEAD_LETTER) {
-        true => address.to_owned(),
-        false => format!("{address}{DEAD_LETTER}"),
+/// The dead-letter queue of an entity, or the one of what could not be passed on; both may be named themselves.
+pub fn dead_letters(address: &str, transfer: bool) -> String {
+    if address.ends_with(DEAD_LETTER) || address.ends_with(TRANSFER) {
+        return address.to_owned();
     }
+    format!("{address}{}", if transfer { TRANSFER } else { DEAD_LETTER })
 }
 
 const DEAD_LETTER: &str = "/$dead-letter";
+const TRANSFER: &str = "/$transfer-dead-letter";
 
 /// Shows how far work has come, on stderr and only where that is a terminal.
 pub struct Meter(ProgressBar);
@@ -164,8 +165,10 @@ mod tests {
 
     #[test]
     fn a_dead_letter_queue_may_be_named_by_its_entity() {
-        assert_eq!(dead_letters("q"), "q/$dead-letter");
-        assert_eq!(dead_letters("q/$dead-letter"), "q/$dead-letter");
+        assert_eq!(dead_letters("q", false), "q/$dead-letter");
+        assert_eq!(dead_letters("q/$dead-letter", false), "q/$dead-letter");
+        assert_eq!(dead_letters("q", true), "q/$transfer-dead-letter");
+        assert_eq!(dead_letters("q/$transfer-dead-letter", false), "q/$transfer-dead-letter");
     }
 
     #[test]

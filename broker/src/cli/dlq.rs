@@ -15,7 +15,7 @@ use postrider_client::CauseInfo;
 #[derive(Subcommand)]
 pub enum Dlq {
     /// Look at dead letters, with their reasons
-    #[command(after_help = examples!("postrider dlq list email-queue", "postrider dlq list email-queue --all"))]
+    #[command(after_help = examples!("postrider dlq list email-queue", "postrider dlq list email-queue --all", "postrider dlq list orders --transfer"))]
     List(List),
     /// Group dead letters by why they are there, the most frequent cause first
     #[command(after_help = examples!("postrider dlq causes email-queue", "postrider dlq causes orders --output json"))]
@@ -35,6 +35,9 @@ pub enum Dlq {
 pub struct Which {
     /// The queue or <topic>/subscriptions/<name> whose dead letters are meant
     entity: String,
+    /// What could not be passed on to another entity, instead of dead letters
+    #[arg(long)]
+    transfer: bool,
 }
 
 #[derive(Args)]
@@ -59,7 +62,7 @@ pub struct Purge {
 
 impl Which {
     fn address(&self) -> String {
-        dead_letters(&self.entity)
+        dead_letters(&self.entity, self.transfer)
     }
 }
 

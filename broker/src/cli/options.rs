@@ -4,8 +4,9 @@ use super::failure::Failure;
 use super::parse;
 use clap::Args;
 use postrider_protocol::options::{
-    DEDUP_WINDOW_MS, DEFAULT_TTL_MS, FALL_THROUGH, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES,
-    MAX_MESSAGES, OptionSpec, Options, REQUIRES_SESSION, RETRY,
+    DEDUP_WINDOW_MS, DEFAULT_TTL_MS, FALL_THROUGH, FORWARD_DEAD_LETTERS_TO, FORWARD_TO, GROUP,
+    LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES, MAX_MESSAGES, OptionSpec, Options,
+    REQUIRES_SESSION, RETRY,
 };
 
 /// Flags of what holds messages for consumers.
@@ -26,6 +27,12 @@ pub struct HoldFlags {
     /// Whether messages belong to sessions, delivered in order: true or false; fixed at creation
     #[arg(long, value_name = "FLAG", num_args = 0..=1, default_missing_value = "true")]
     requires_session: Option<String>,
+    /// The queue or topic that messages are passed on to
+    #[arg(long, value_name = "ENTITY")]
+    forward_to: Option<String>,
+    /// The queue or topic that dead letters are passed on to
+    #[arg(long, value_name = "ENTITY")]
+    forward_dead_letters_to: Option<String>,
 }
 
 /// Flags of everything.
@@ -45,6 +52,9 @@ pub struct SizeFlags {
     /// How long a message id is remembered, so that it is stored once, such as 10m
     #[arg(long, value_name = "DURATION", value_parser = parse::milliseconds_or_none)]
     dedup_window: Option<String>,
+    /// Entities of one group can be in one transaction; fixed at creation
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
 }
 
 /// Any option, by its name.
@@ -126,6 +136,8 @@ impl HoldFlags {
             (RETRY, &self.retry),
             (MAX_MESSAGES, &self.max_messages),
             (REQUIRES_SESSION, &self.requires_session),
+            (FORWARD_TO, &self.forward_to),
+            (FORWARD_DEAD_LETTERS_TO, &self.forward_dead_letters_to),
         ]
     }
 }
@@ -138,7 +150,11 @@ impl LifeFlags {
 
 impl SizeFlags {
     fn flags(&self) -> Vec<Flag<'_>> {
-        vec![(MAX_MESSAGE_BYTES, &self.max_message_bytes), (DEDUP_WINDOW_MS, &self.dedup_window)]
+        vec![
+            (MAX_MESSAGE_BYTES, &self.max_message_bytes),
+            (DEDUP_WINDOW_MS, &self.dedup_window),
+            (GROUP, &self.group),
+        ]
     }
 }
 

@@ -15,6 +15,7 @@ pub enum Queue {
         "postrider queue create email-queue",
         "postrider queue create email-queue --lock-duration 30s --max-delivery-count 5",
         "postrider queue create orders --requires-session --default-ttl 7d",
+        "postrider queue create reports --forward-to archive --forward-dead-letters-to failed",
         "postrider queue create mails --retry 'exponential 1s max 10m jitter 20%'",
         "postrider queue create reports --option max_message_bytes=10485760",
     ))]

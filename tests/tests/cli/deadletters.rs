@@ -1,8 +1,8 @@
 //! `dlq`.
 
 use super::{crash, each, in_all_formats, queue};
-use postrider_tests::Broker;
 use postrider_tests::command::{Outcome, finish};
+use postrider_tests::{Broker, DEADLINE, eventually};
 use serde_json::json;
 
 /// Dead letters 1 to 4: all of them MailServerDown but the second one, which is BadAddress.
@@ -125,4 +125,27 @@ fn dead_letters_are_purged_by_what_they_are() {
     broker.run("dlq purge q --cause BadAddress").failed(1, "postrider dlq causes");
     broker.run("dlq purge q --description x").failed(2, "--cause");
     with_filter(&broker, "dlq purge q", "n >").failed(1, "at character 4");
+}
+
+#[test]
+fn what_cannot_be_passed_on_is_listed_and_sent_again() {
+    let mut broker = Broker::start();
+    broker.run("queue create archive --max-messages 1 --group reports").done();
+    broker.run("queue create reports --forward-to archive --group reports").done();
+    broker.run("send reports a").done();
+    broker.run("send reports b").done();
+    let kept = || broker.run("queue show reports -o json").json()["transfer_dead_letters"] == json!(1);
+    eventually(DEADLINE, "one is given back", kept);
+    crash(&mut broker);
+    let list = in_all_formats(&broker, "dlq list reports --transfer");
+    assert_eq!(
+        (each(&list, "body"), each(&list, "dead_letter_reason")),
+        (vec![json!("b")], vec![json!("QueueFull")])
+    );
+    broker.run("queue update archive --max-messages none").done();
+    assert_eq!(broker.run("dlq redrive reports --transfer -o json").json()["moved"], 1);
+    eventually(DEADLINE, "it arrives", || {
+        broker.run("peek archive -o json").json().as_array().is_some_and(|all| all.len() == 2)
+    });
+    broker.run("receive reports").failed(1, "receive from archive");
 }

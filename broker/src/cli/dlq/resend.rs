@@ -66,7 +66,7 @@ impl Resend {
     }
 
     fn target(&self) -> Result<String, Failure> {
-        let source = self.which.address().trim_end_matches("/$dead-letter").to_owned();
+        let source = self.which.address().split("/$").next().unwrap_or_default().to_owned();
         match &self.to {
             Some(to) => Ok(to.clone()),
             None if source.contains("/subscriptions/") => Err(Failure::usage(
@@ -123,7 +123,7 @@ mod tests {
 
     fn resend(entity: &str) -> Resend {
         Resend {
-            which: Which { entity: entity.to_owned() },
+            which: Which { entity: entity.to_owned(), transfer: false },
             numbers: vec![1],
             set: vec![("Retries".to_owned(), Value::Int(0))],
             unset: vec!["TRACE".to_owned()],
