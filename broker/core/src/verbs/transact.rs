@@ -132,7 +132,7 @@ impl Shard {
         };
         self.show_pending(queue);
         let mut found = None;
-        let span = Span { from: sequence, to: sequence + 1, limit: 1, numbers: &[] };
+        let span = Span { from: sequence, to: sequence.saturating_add(1), limit: 1, numbers: &[] };
         self.examine(&self.rows(cx), queue, span, &mut |one| {
             found = Some(one);
             Ok(false)
