@@ -131,6 +131,8 @@ impl Shard {
     ) -> Result<(), Damage> {
         self.fetch_page(cx, id, page)?;
         self.touched.insert(id);
+        // What waited behind it may go now.
+        self.hungry.insert(id);
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.change(page, index, event);
         }
@@ -252,7 +254,7 @@ impl Shard {
             self.book_session(cx.now, target, redriven.session_id.as_deref(), sequence);
         }
         self.touched.insert(target);
-        self.hungry.extend([target, id]);
+        self.hungry.insert(target);
         self.let_go(cx, id, page, index, Event::Move)
     }
 }
