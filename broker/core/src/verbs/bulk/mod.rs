@@ -228,7 +228,8 @@ impl Shard {
             };
             record.dead_letter = None;
             record.redrive_count = record.redrive_count.saturating_add(1);
-            record.hops = 1;
+            // What was only sent there has not been in a queue before: it still waits for its moment.
+            record.hops = record.hops.min(1);
             done += 1;
             if !dry_run {
                 self.post(cx, id, &to, vec![laid_out(&record)]);
