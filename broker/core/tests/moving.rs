@@ -4,7 +4,8 @@
 
 mod support;
 
-use postrider_core::command::{Change, Command, OpenReceiver, Operation, Owner, Question, Ticket};
+use bytes::Bytes;
+use postrider_core::command::{Change, Command, OpenReceiver, Operation, Owner, Portion, Question, Ticket};
 use postrider_core::effect::{Deliver, Effect};
 use postrider_core::limits::PARCELS_AGAIN_MS;
 use postrider_core::shard::Turn;
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 use support::world::{World, incoming};
 
 /// Queues, and what they pass on: along a chain, into one that is soon full, dead letters, and in a circle.
-const QUEUES: [(&str, &[(&str, &str)]); 8] = [
+const QUEUES: [(&str, &[(&str, &str)]); 10] = [
     ("last", &[]),
     ("middle", &[("forward_to", "last")]),
     ("first", &[("forward_to", "middle")]),
@@ -28,10 +29,12 @@ const QUEUES: [(&str, &[(&str, &str)]); 8] = [
     ("failing", &[("max_delivery_count", "1"), ("forward_dead_letters_to", "last")]),
     ("circle", &[("forward_to", "around")]),
     ("around", &[("forward_to", "circle")]),
+    ("sessions", &[("requires_session", "true"), ("max_messages", "3"), ("on_full", "drop-oldest")]),
+    ("urgent", &[("priority_levels", "3"), ("fair_key", "to"), ("capacity_units", "2")]),
 ];
 
 /// Queues that somebody receives from.
-const WORKED: [&str; 3] = ["last", "small", "failing"];
+const WORKED: [&str; 4] = ["last", "small", "failing", "urgent"];
 
 /// What a worker does with a message.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,15 @@ enum Step {
     /// A shard begins again from its rows; what was on its way to it is lost.
     Reload(u16),
     Advance(u64),
+    /// A queue passes its messages, or its dead letters, on to another one from now on, or to none.
+    Redirect(usize, &'static str, Option<usize>),
+    /// What a queue keeps of what failed is tried again.
+    Redrive(usize, &'static str),
+    SetStatus(usize, &'static str),
+    /// A queue goes with all that is in it, and one of its name comes.
+    Replace(usize),
+    /// A message that nobody holds is removed, and another one sent for it.
+    Exchange(usize, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -67,12 +79,38 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
+/// The same, with queues that change and go.
+fn changes() -> impl Strategy<Value = Vec<Step>> {
+    let queue = || 0..QUEUES.len();
+    let option = prop::sample::select(vec!["forward_to", "forward_dead_letters_to"]);
+    let lane = prop::sample::select(vec!["$dead-letter", "$transfer-dead-letter"]);
+    let status =
+        prop::sample::select(vec!["active", "active", "send-disabled", "receive-disabled", "disabled"]);
+    let step = prop_oneof![
+        4 => (queue(), option, prop::option::weighted(0.8, queue())).prop_map(|(queue, option, to)| Step::Redirect(queue, option, to)),
+        2 => (queue(), lane).prop_map(|(queue, lane)| Step::Redrive(queue, lane)),
+        2 => (queue(), status).prop_map(|(queue, status)| Step::SetStatus(queue, status)),
+        2 => (queue(), queue()).prop_map(|(queue, to)| Step::Exchange(queue, to)),
+        1 => queue().prop_map(Step::Replace),
+    ];
+    (steps(), prop::collection::vec((any::<prop::sample::Index>(), step), 0..20)).prop_map(
+        |(mut steps, changes)| {
+            for (at, change) in changes {
+                steps.insert(at.index(steps.len()), change);
+            }
+            steps
+        },
+    )
+}
+
 struct Moves {
     world: World,
     sequence: u64,
     next_message: u64,
     /// Messages that must be there.
     alive: BTreeSet<u64>,
+    /// Whether some of them may have gone with their queue.
+    replaced: bool,
 }
 
 fn name(text: &str) -> EntityName {
@@ -81,16 +119,62 @@ fn name(text: &str) -> EntityName {
 
 impl Moves {
     fn new(shards: u16) -> Self {
-        let mut moves =
-            Moves { world: World::new(shards), sequence: 0, next_message: 0, alive: BTreeSet::new() };
-        for (queue, texts) in QUEUES {
-            let mut options = Options::new();
-            texts.iter().for_each(|(name, value)| options.set(name, value).unwrap());
-            let create =
-                Change::Create { name: name(queue), kind: EntityKind::Queue, options, rules: Vec::new() };
-            moves.change(moves.world.home(&name(queue)), create);
-        }
+        let mut moves = Moves {
+            world: World::new(shards),
+            sequence: 0,
+            next_message: 0,
+            alive: BTreeSet::new(),
+            replaced: false,
+        };
+        (0..QUEUES.len()).for_each(|queue| moves.create(queue));
         moves
+    }
+
+    fn create(&mut self, queue: usize) {
+        let (queue, texts) = QUEUES[queue];
+        let mut options = Options::new();
+        texts.iter().for_each(|(name, value)| options.set(name, value).unwrap());
+        let create =
+            Change::Create { name: name(queue), kind: EntityKind::Queue, options, rules: Vec::new() };
+        self.change(self.world.home(&name(queue)), create);
+    }
+
+    fn update(&mut self, queue: usize, option: &str, value: &str) {
+        let mut options = Options::new();
+        options.set(option, value).unwrap();
+        let name = name(QUEUES[queue].0);
+        self.change(self.world.home(&name), Change::Update { name, options });
+    }
+
+    fn replace(&mut self, queue: usize) {
+        self.replaced = true;
+        let name = name(QUEUES[queue].0);
+        self.change(self.world.home(&name), Change::Delete { name });
+        self.create(queue);
+    }
+
+    fn redrive(&mut self, queue: &str, lane: &str) {
+        let address = Address::parse(&format!("{queue}/{lane}")).unwrap();
+        let home = self.world.home(&address.entity);
+        self.change(home, Change::Redrive { address, portion: Portion::default(), dry_run: false });
+    }
+
+    fn exchange(&mut self, queue: &str, to: &str) {
+        for lane in ["", "/$dead-letter", "/$transfer-dead-letter"] {
+            let address = Address::parse(&format!("{queue}{lane}")).unwrap();
+            let Some((sequence, number)) = self.seen(&address).first().copied() else { continue };
+            let (sent, message) = self.message();
+            let operations = vec![
+                Operation::Remove { address: address.clone(), sequence },
+                Operation::Send { entity: name(to), messages: vec![incoming(&message)] },
+            ];
+            if let Reply::Published(_) =
+                self.change(self.world.home(&address.entity), Change::Transact(operations))
+            {
+                self.alive.remove(&number);
+                self.alive.insert(sent);
+            }
+        }
     }
 
     fn change(&mut self, shard: u16, change: Change) -> Reply {
@@ -108,7 +192,13 @@ impl Moves {
 
     fn message(&mut self) -> (u64, Message) {
         self.next_message += 1;
-        (self.next_message, Message::new("x").with_id(self.next_message.to_string().as_str()))
+        let number = self.next_message;
+        let message = Message {
+            session_id: (number % 2 == 0).then(|| (number % 3).to_string()),
+            priority: Some((number % 3) as u8 + 1),
+            ..Message::new("x").with_id(number.to_string().as_str())
+        };
+        (number, message)
     }
 
     fn step(&mut self, step: &Step) {
@@ -119,6 +209,13 @@ impl Moves {
             Step::Arrive(shard) => _ = self.world.turn(shard % shards, Vec::new()),
             Step::Reload(shard) => self.world.reload(shard % shards),
             Step::Advance(ms) => self.world.advance(*ms),
+            Step::Redirect(queue, option, to) => {
+                self.update(*queue, option, to.map_or("none", |to| QUEUES[to].0));
+            }
+            Step::SetStatus(queue, status) => self.update(*queue, "status", status),
+            Step::Redrive(queue, lane) => self.redrive(QUEUES[*queue].0, lane),
+            Step::Replace(queue) => self.replace(*queue),
+            Step::Exchange(queue, to) => self.exchange(QUEUES[*queue].0, QUEUES[*to].0),
         }
     }
 
@@ -215,25 +312,35 @@ impl Moves {
 
     /// The messages at an address, in order.
     fn look(&self, address: &str) -> Vec<u64> {
-        let address = Address::parse(address).unwrap();
+        self.seen(&Address::parse(address).unwrap()).into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// The same, with the numbers that they have there.
+    fn seen(&self, address: &Address) -> Vec<(u64, u64)> {
         let shard = &self.world.shards[usize::from(self.world.home(&address.entity))];
         let peek = Question::Peek { from: 0, limit: 0, states: States::default(), filter: String::new() };
-        let Reply::Peeked { messages, next: 0 } = shard.answer(&self.world.rows, &address, &peek).unwrap()
+        let Reply::Peeked { messages, next: 0 } = shard.answer(&self.world.rows, address, &peek).unwrap()
         else {
             panic!("not all is seen");
         };
-        messages.iter().map(|seen| number(&Record::decode(seen.message.record.clone()).unwrap())).collect()
+        let number = |record: &Bytes| number(&Record::decode(record.clone()).unwrap());
+        messages.iter().map(|seen| (seen.message.sequence, number(&seen.message.record))).collect()
     }
 
     fn check(&self) {
+        self.check_places();
+        for passing in ["middle", "first", "to-small", "circle", "around", "failing/$dead-letter"] {
+            assert!(self.look(passing).is_empty(), "nothing stays in {passing}");
+        }
+    }
+
+    fn check_places(&self) {
         let lanes = ["", "/$dead-letter", "/$transfer-dead-letter"];
         let places = QUEUES.iter().flat_map(|(queue, _)| lanes.map(|lane| format!("{queue}{lane}")));
         let mut all: Vec<_> = places.flat_map(|address| self.look(&address)).collect();
         all.sort_unstable();
-        assert_eq!(all, self.alive.iter().copied().collect::<Vec<_>>(), "each message is in one place");
-        for passing in ["middle", "first", "to-small", "circle", "around", "failing/$dead-letter"] {
-            assert!(self.look(passing).is_empty(), "nothing stays in {passing}");
-        }
+        let alive = self.alive.iter().copied().filter(|number| !self.replaced || all.contains(number));
+        assert_eq!(all, alive.collect::<Vec<_>>(), "each message is in one place");
     }
 }
 
@@ -241,26 +348,32 @@ fn number(record: &Record) -> u64 {
     Message::decode(record.message.clone()).unwrap().message_id.unwrap().to_string().parse().unwrap()
 }
 
-fn hold(shards: u16, steps: &[Step]) {
+fn hold(shards: u16, steps: &[Step], check: fn(&Moves)) {
     let mut moves = Moves::new(shards);
     steps.iter().for_each(|step| moves.step(step));
     moves.settle_down();
-    moves.check();
+    check(&moves);
     (0..shards).for_each(|shard| moves.world.reload(shard));
     moves.settle_down();
-    moves.check();
+    check(&moves);
     moves.world.finish();
 }
 
 proptest! {
     #[test]
     fn each_message_is_in_one_place_in_one_shard(steps in steps()) {
-        hold(1, &steps);
+        hold(1, &steps, Moves::check);
     }
 
     #[test]
     fn each_message_is_in_one_place_over_many_shards(steps in steps()) {
-        hold(16, &steps);
+        hold(16, &steps, Moves::check);
+    }
+
+    #[test]
+    fn no_message_is_lost_or_doubled_where_queues_change_and_go(steps in changes()) {
+        hold(1, &steps, Moves::check_places);
+        hold(16, &steps, Moves::check_places);
     }
 }
 

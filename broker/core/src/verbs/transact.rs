@@ -132,7 +132,7 @@ impl Shard {
         };
         self.show_pending(queue);
         let mut found = None;
-        let span = Span { from: sequence, to: sequence + 1, limit: 1, numbers: &[] };
+        let span = Span { from: sequence, to: sequence.saturating_add(1), limit: 1, numbers: &[] };
         self.examine(&self.rows(cx), queue, span, &mut |one| {
             found = Some(one);
             Ok(false)
@@ -191,14 +191,19 @@ impl Shard {
         entity: u64,
         batch: &[&Incoming],
     ) -> Result<Result<(), Refusal>, Damage> {
+        let mut sent = BTreeSet::new();
         for incoming in batch {
             let Some(id) = self.id_of(entity, &incoming.message) else { continue };
-            if let Some(first) = self.number_of(cx, entity, &id)? {
-                let text = format!(
+            let text = if let Some(first) = self.number_of(cx, entity, &id)? {
+                format!(
                     "a message with this message_id is there, or was, as number {first}; nothing was removed"
-                );
-                return Ok(Err(Refusal::new(ErrorCode::Duplicate, text)));
-            }
+                )
+            } else if !sent.insert(id.into_text()) {
+                "two messages have this message_id; nothing was removed".to_owned()
+            } else {
+                continue;
+            };
+            return Ok(Err(Refusal::new(ErrorCode::Duplicate, text)));
         }
         Ok(Ok(()))
     }

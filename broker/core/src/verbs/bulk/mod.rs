@@ -131,6 +131,8 @@ impl Shard {
     ) -> Result<(), Damage> {
         self.fetch_page(cx, id, page)?;
         self.touched.insert(id);
+        // What waited behind it may go now.
+        self.hungry.insert(id);
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.change(page, index, event);
         }
@@ -226,7 +228,8 @@ impl Shard {
             };
             record.dead_letter = None;
             record.redrive_count = record.redrive_count.saturating_add(1);
-            record.hops = 1;
+            // What was only sent there has not been in a queue before: it still waits for its moment.
+            record.hops = record.hops.min(1);
             done += 1;
             if !dry_run {
                 self.post(cx, id, &to, vec![laid_out(&record)]);
@@ -252,7 +255,7 @@ impl Shard {
             self.book_session(cx.now, target, redriven.session_id.as_deref(), sequence);
         }
         self.touched.insert(target);
-        self.hungry.extend([target, id]);
+        self.hungry.insert(target);
         self.let_go(cx, id, page, index, Event::Move)
     }
 }

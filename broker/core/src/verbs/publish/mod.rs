@@ -34,6 +34,13 @@ impl<'a> Coming<'a> {
         Coming { incoming, moved: None, rule: None }
     }
 
+    /// When the message is to be enqueued, where that is still to come. One that was passed on has been in a queue before.
+    pub fn due_ms(self, now: Now) -> Option<u64> {
+        let is_passed_on = self.moved.is_some_and(|moved| moved.hops > 0);
+        let due_ms = self.incoming.message.scheduled_enqueue_time_ms;
+        due_ms.filter(|due_ms| !is_passed_on && *due_ms > now.wall_ms)
+    }
+
     /// The record of it where it gets one of its own.
     pub fn record(self, now: Now) -> Record {
         let came = || Record { enqueued_time_ms: now.wall_ms, ..Record::default() };
@@ -154,8 +161,7 @@ impl Shard {
             self.count_duplicate(entity);
             return Ok(Published::Duplicate(first));
         }
-        let due_ms = incoming.message.scheduled_enqueue_time_ms.unwrap_or(0);
-        let number = if due_ms > cx.now.wall_ms {
+        let number = if let Some(due_ms) = coming.due_ms(cx.now) {
             self.schedule(entity, due_ms, incoming)
         } else {
             if let Err(refusal) = self.check_publish(cx, entity, incoming) {

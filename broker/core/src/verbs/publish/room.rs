@@ -42,10 +42,13 @@ impl Shard {
         let drops = self.catalog.get(entity).is_some_and(|entity| entity.settings.drop_oldest);
         let (mut all, mut ids) = (Needs::default(), BTreeSet::new());
         for incoming in batch {
-            // A scheduled message needs no room now, but the next one of its id is a duplicate.
             if let Some(id) = self.id_of(entity, &incoming.message)
                 && (self.number_of(cx, entity, &id)?.is_some() || !ids.insert(id.into_text()))
             {
+                continue;
+            }
+            // A scheduled message needs no room now, but the next one of its id is a duplicate.
+            if Coming::sent(incoming).due_ms(cx.now).is_some() {
                 continue;
             }
             let Some(needs) = self.needs_of(cx, entity, incoming) else { continue };
@@ -62,8 +65,7 @@ impl Shard {
     /// What a message asks of a queue with limits that it is sent to; `None` where there is nothing to be checked.
     fn needs_of(&self, cx: &Context<'_>, entity: u64, incoming: &Incoming) -> Option<Needs> {
         let found = self.catalog.get(entity)?;
-        let later = incoming.message.scheduled_enqueue_time_ms.is_some_and(|due_ms| due_ms > cx.now.wall_ms);
-        if later || found.row.kind == EntityKind::Topic || !found.settings.is_limited() {
+        if found.row.kind == EntityKind::Topic || !found.settings.is_limited() {
             return None;
         }
         let mark = found.settings.mark(cx.now, &incoming.message, NEVER_MS);
