@@ -3,7 +3,7 @@
 //! Every layer brings texts, so that a value is read in one place and an error can say where it came from. Nothing
 //! here touches a file or the environment; `cli::serve` brings the texts.
 
-use postrider::SHARDS;
+use postrider::{JOURNAL_BYTES, SHARDS};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -14,7 +14,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// The settings' names as a file has them. The flag is `--` and the name with `-` for `_`, the variable is
 /// `POSTRIDER_` and the name in capitals.
-pub const NAMES: [&str; 6] = ["data_dir", "listen", "shards", "token_file", "log", "log_format"];
+pub const NAMES: [&str; 7] =
+    ["data_dir", "listen", "shards", "journal_bytes", "token_file", "log", "log_format"];
 
 /// The variable that holds the token itself. There is no such flag: other users of the machine could read it.
 pub const TOKEN_VARIABLE: &str = "POSTRIDER_TOKEN";
@@ -76,6 +77,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Shards of a store that is made now; an older one keeps its own number.
     pub shards: u16,
+    /// Bytes that each shard's journal may have; 0 for none.
+    pub journal_bytes: u64,
     /// What clients must show.
     pub token: Token,
     /// The least level that is logged.
@@ -170,6 +173,12 @@ impl Layers {
             shards: self.value("shards", "16", "a number from 1 to 1024", |text| {
                 parsed(text).filter(|n| SHARDS.contains(n))
             })?,
+            journal_bytes: self.value(
+                "journal_bytes",
+                "4194304",
+                "0, or a number from 65536 to 16777216",
+                |text| parsed(text).filter(|n| *n == 0 || JOURNAL_BYTES.contains(n)),
+            )?,
             token: self.token()?,
             log: self.value("log", "info", "one of off, error, warn, info, debug, trace", level)?,
             log_format: self.value("log_format", "text", "one of text, json", parsed)?,
@@ -243,8 +252,8 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("postrider-data"));
         assert_eq!(settings.listen.to_string(), DEFAULT_ADDRESS);
         assert_eq!(
-            (settings.shards, settings.log, settings.log_format),
-            (16, LevelFilter::INFO, LogFormat::Text)
+            (settings.shards, settings.journal_bytes, settings.log, settings.log_format),
+            (16, 4 << 20, LevelFilter::INFO, LogFormat::Text)
         );
         assert!(settings.token == Token::Unset);
     }

@@ -7,4 +7,4 @@ pub mod native;
 mod server;
 pub mod store;
 
-pub use server::{SHARDS, Server, ServerConfig, StartError};
+pub use server::{JOURNAL_BYTES, SHARDS, Server, ServerConfig, StartError};

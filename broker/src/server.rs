@@ -24,6 +24,9 @@ const FORMAT: u16 = 1;
 /// Shards that a store can have.
 pub const SHARDS: std::ops::RangeInclusive<u16> = 1..=1024;
 
+/// Bytes that a shard's journal can have, where there is one; a trace reads all of them in one go.
+pub const JOURNAL_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=16 * 1024 * 1024;
+
 /// What a server is started with.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -33,6 +36,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Shards of a fresh store; an existing one keeps its number.
     pub shards: u16,
+    /// Bytes that the journal of each shard may have, 0 for none: see [`JOURNAL_BYTES`].
+    pub journal_bytes: u64,
     /// A token to admit; without one a fresh data directory gets a random one.
     pub token: Option<String>,
 }
@@ -143,6 +148,7 @@ fn start_engine(config: &ServerConfig) -> Result<(Engine, Identity, JoinHandle<(
         rows: Arc::new(store),
         clock: Box::new(SystemClock::new()),
         shards,
+        journal_bytes: config.journal_bytes,
         identity,
         on_failure: Box::new(die),
     };

@@ -45,7 +45,7 @@ mod url;
 
 pub use admin::{
     Admin, CameBack, PeekPage, PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive,
-    RedriveBuilder, RedriveOutcome,
+    RedriveBuilder, RedriveOutcome, Trace,
 };
 pub use breaker::CircuitBreaker;
 pub use client::{Client, ClientBuilder};
@@ -70,4 +70,5 @@ pub use postrider_protocol::request::{Cause, ReceiveMode, Selection, Settlement,
 pub use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 pub use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 pub use postrider_protocol::token::LockToken;
+pub use postrider_protocol::trace::{Step, StepKind};
 pub use postrider_protocol::value::{Id, Value};

@@ -20,6 +20,7 @@ pub mod rule;
 pub mod schedule;
 pub mod selection;
 pub mod token;
+pub mod trace;
 pub mod value;
 pub mod wire;
 

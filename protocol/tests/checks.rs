@@ -13,6 +13,7 @@ use postrider_protocol::request::{
     Cause, OpenReceiver, Request, ScheduledAction, Selection, SessionWish, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule};
+use postrider_protocol::trace::TraceCursor;
 use postrider_protocol::value::{Id, Value};
 
 /// The field that the message is refused for; none when it is taken.
@@ -198,6 +199,16 @@ fn each_limit_of_a_request_holds_to_the_last_character() {
 
 #[test]
 fn a_list_of_numbers_names_at_least_one() {
+    let traced = |bytes| Request::Trace {
+        message_id: "x".repeat(bytes),
+        entity: String::new(),
+        from: TraceCursor::default(),
+        limit: 0,
+    };
+    assert_eq!(refused_request(&traced(0)).as_deref(), Some("message_id"));
+    assert_eq!(refused_request(&traced(1)), None);
+    assert_eq!(refused_request(&traced(512)), None);
+    assert_eq!(refused_request(&traced(513)).as_deref(), Some("message_id"));
     let deferred = |sequences| Request::ReceiveDeferred { handle: 1, stamp: examples::STAMP, sequences };
     let scheduled = |sequences| Request::Scheduled {
         stamp: examples::STAMP,

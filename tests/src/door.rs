@@ -37,6 +37,7 @@ impl Inside {
         let failure = Arc::new(OnceLock::new());
         let told = failure.clone();
         let parts = Parts {
+            journal_bytes: 4 << 20,
             log: Box::new(log),
             rows: Arc::new(rows),
             clock: Box::new(SystemClock::new()),

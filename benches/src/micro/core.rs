@@ -17,11 +17,22 @@ use postrider_protocol::token::LockToken;
 
 const CLIENT: u128 = 7;
 const HANDLE: u32 = 1;
+/// What a shard keeps of its decisions where nothing else is said.
+const JOURNAL_BYTES: u64 = 4 << 20;
 const TICKET: Ticket = Ticket { connection: 1, request: 1 };
 
 /// Measures turns of so many messages: deciding alone, and laying out what is to be stored.
 pub fn measure(size: usize, messages: usize) -> Result<Vec<Micro>> {
+    let plain = ["core: publish, deliver, complete", "core: apply to a store in memory"];
+    let noted = ["core: the same with a journal", "core: apply the same to a store in memory"];
+    let mut all = measure_with(0, plain, size, messages)?;
+    all.extend(measure_with(JOURNAL_BYTES, noted, size, messages)?);
+    Ok(all)
+}
+
+fn measure_with(journal: u64, names: [&'static str; 2], size: usize, messages: usize) -> Result<Vec<Micro>> {
     let (bodies, mut machine) = (Bodies::new(size), Machine::new()?);
+    machine.shard.set_journal(journal);
     let (mut decide, mut apply) = (Rounds::default(), Rounds::default());
     repeat(|| {
         let batch = (0..messages).map(|_| incoming(&bodies)).collect::<Result<Vec<_>>>()?;
@@ -32,10 +43,7 @@ pub fn measure(size: usize, messages: usize) -> Result<Vec<Micro>> {
     })?;
     // A message takes two turns.
     decide.seconds = decide.seconds.chunks(2).map(|pair| pair.iter().sum()).collect();
-    Ok(vec![
-        decide.micro("core: publish, deliver, complete", size, messages),
-        apply.micro("core: apply to a store in memory", size, messages),
-    ])
+    Ok(vec![decide.micro(names[0], size, messages), apply.micro(names[1], size, messages)])
 }
 
 fn incoming(bodies: &Bodies) -> Result<Incoming> {

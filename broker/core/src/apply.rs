@@ -123,6 +123,10 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
         Fact::Taken(from, taken) => {
             sink(Write::Put(Key::Taken(shard, *from), laid_out(|out| taken.put(out))));
         }
+        Fact::Journal(number, row) => sink(Write::Put(Key::Journal(shard, *number), row.clone())),
+        Fact::JournalGone(from, to) => {
+            sink(Write::DeleteRange(KeyRange::journal_part(shard, *from, *to)));
+        }
         Fact::ShardState(row) => sink(Write::Put(Key::ShardState(shard), laid_out(|out| row.put(out)))),
     }
 }

@@ -5,6 +5,7 @@
 use crate::limits::{ENDED_LEASES, ENDED_RUNS};
 use crate::utc;
 use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::trace::StepKind;
 use std::collections::BTreeMap;
 
 /// How a lock ended.
@@ -21,6 +22,22 @@ pub(crate) enum End {
     Expired,
     /// The entity was deleted.
     Deleted,
+}
+
+impl End {
+    /// What the journal says of it.
+    pub fn step(self) -> StepKind {
+        match self {
+            End::Completed => StepKind::Completed,
+            End::Abandoned => StepKind::Abandoned,
+            End::DeadLettered => StepKind::DeadLettered,
+            End::Deferred => StepKind::Deferred,
+            End::Released => StepKind::Released,
+            End::RanOut => StepKind::LockRanOut,
+            End::Expired => StepKind::Expired,
+            End::Deleted => StepKind::Deleted,
+        }
+    }
 }
 
 /// Neighbouring places of a lease whose locks ended alike.

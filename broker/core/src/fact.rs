@@ -175,6 +175,10 @@ pub enum Fact {
     ParcelGone(u16, u64),
     /// What was taken from a shard.
     Taken(u16, Taken),
+    /// What this turn decided about its messages, under the row's number in the journal.
+    Journal(u64, Bytes),
+    /// The rows of the journal from a number on and before another are gone.
+    JournalGone(u64, u64),
     /// The shard's counters; the last fact of every turn.
     ShardState(ShardRow),
 }
@@ -319,6 +323,14 @@ impl Fact {
                 out.put_u16(*from);
                 taken.put(out);
             }
+            Fact::Journal(number, row) => {
+                out.put_u64(*number);
+                wire::put_blob(out, row);
+            }
+            Fact::JournalGone(from, to) => {
+                out.put_u64(*from);
+                out.put_u64(*to);
+            }
             Fact::ShardState(row) => row.put(out),
         }
     }
@@ -358,6 +370,8 @@ impl Fact {
             Fact::Parcel(..) => 31,
             Fact::ParcelGone(..) => 32,
             Fact::Taken(..) => 33,
+            Fact::Journal(..) => 40,
+            Fact::JournalGone(..) => 41,
         }
     }
 
@@ -404,7 +418,14 @@ impl Fact {
             31 => Fact::Parcel(reader.u16("to")?, reader.u64("number")?, Parcel::read(reader)?),
             32 => Fact::ParcelGone(reader.u16("to")?, reader.u64("number")?),
             33 => Fact::Taken(reader.u16("from")?, Taken::read(reader)?),
-            other => return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 33"))),
+            40 => Fact::Journal(reader.u64("number")?, reader.blob("row")?),
+            41 => Fact::JournalGone(reader.u64("from")?, reader.u64("to")?),
+            other => {
+                return Err(Malformed::new(
+                    "fact",
+                    format!("found kind {other}, kinds are 1 to 33, 40 and 41"),
+                ));
+            }
         })
     }
 }

@@ -21,6 +21,7 @@
 //! 0x8a  SessionState   u16 shard | u64 entity | u64 session
 //! 0x90  Parcel         u16 shard | u16 to shard | u64 number
 //! 0x91  Taken          u16 shard | u16 from shard
+//! 0x98  Journal        u16 shard | u64 number
 //! ```
 //!
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
@@ -101,6 +102,8 @@ pub enum Key {
     Parcel(u16, u16, u64),
     /// What was taken from another shard.
     Taken(u16, u16),
+    /// What a turn decided about its messages.
+    Journal(u16, u64),
 }
 
 /// Something that is to happen by itself.
@@ -209,6 +212,7 @@ const SESSION_MESSAGE: u8 = 0x89;
 const SESSION_STATE: u8 = 0x8a;
 const PARCEL: u8 = 0x90;
 const TAKEN: u8 = 0x91;
+const JOURNAL: u8 = 0x98;
 
 impl Key {
     /// The key's bytes.
@@ -281,6 +285,10 @@ impl Key {
                 put_shard(&mut out, TAKEN, *shard);
                 out.put_u16(*from);
             }
+            Key::Journal(shard, number) => {
+                put_shard(&mut out, JOURNAL, *shard);
+                out.put_u64(*number);
+            }
         }
         out
     }
@@ -322,6 +330,7 @@ impl Key {
             SESSION_STATE => Key::SessionState(shard, bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?),
             PARCEL => Key::Parcel(shard, bytes.try_get_u16().ok()?, bytes.try_get_u64().ok()?),
             TAKEN => Key::Taken(shard, bytes.try_get_u16().ok()?),
+            JOURNAL => Key::Journal(shard, bytes.try_get_u64().ok()?),
             _ => return None,
         };
         bytes.is_empty().then_some(key)
@@ -471,6 +480,16 @@ impl KeyRange {
         Self::of_shard(TAKEN, shard)
     }
 
+    /// The rows of a shard's journal from a number on.
+    pub fn journal(shard: u16, from: u64) -> Self {
+        KeyRange { from: Key::Journal(shard, from).encode(), ..Self::of_shard(JOURNAL, shard) }
+    }
+
+    /// The rows of a shard's journal from a number on and before another.
+    pub fn journal_part(shard: u16, from: u64, to: u64) -> Self {
+        KeyRange { from: Key::Journal(shard, from).encode(), to: Key::Journal(shard, to).encode() }
+    }
+
     /// All recorded outcomes of a shard.
     pub fn outcomes(shard: u16) -> Self {
         Self::of_shard(OUTCOMES, shard)
@@ -548,6 +567,7 @@ mod tests {
             any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Generation(shard, entity)),
             any::<(u16, u16, u64)>().prop_map(|(shard, to, number)| Key::Parcel(shard, to, number)),
             any::<(u16, u16)>().prop_map(|(shard, from)| Key::Taken(shard, from)),
+            any::<(u16, u64)>().prop_map(|(shard, number)| Key::Journal(shard, number)),
             (any::<(u16, u64, u64)>(), ".{0,40}")
                 .prop_map(|((shard, entity, number), id)| Key::SeenId(shard, entity, number, id)),
         ]

@@ -20,6 +20,7 @@ mod ends;
 pub mod fact;
 pub mod filter;
 mod idle;
+pub mod journal;
 pub mod key;
 mod keys;
 pub mod lease;

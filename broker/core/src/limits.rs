@@ -58,6 +58,8 @@ pub const EXPIRED_PER_TICK: usize = 4_096;
 pub const EXAMINED_MESSAGES: u64 = 10_000;
 /// Bytes of pages that one such request reads; the page that passes them is the last.
 pub const EXAMINED_BYTES: u64 = 16 * 1024 * 1024;
+/// Messages that one trace follows at once; others of the same id it shows, but not what became of them.
+pub const TRACED_MESSAGES: usize = 10_000;
 /// Leases of a shard of which it is remembered how their locks ended.
 pub const ENDED_LEASES: usize = 4_096;
 /// Runs of places, with an end each, that are remembered for all of these leases together.

@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::ends::Ends;
 use crate::fact::{Fact, ShardRow};
 use crate::idle::Idle;
+use crate::journal::Journal;
 use crate::key::{Alarm, QueueId};
 use crate::lease::Lease;
 use crate::limits::Window;
@@ -83,6 +84,8 @@ pub struct Shard {
     /// The first alarm that is set: no row of one is in front of it.
     pub(crate) next_alarm: Option<Alarm>,
     pub(crate) idle: Idle,
+    /// What was decided lately.
+    pub(crate) journal: Journal,
     /// The ids that entities have seen lately.
     pub(crate) duplicates: Duplicates,
     /// How the messages of a queue are shared, where that is not the plain way.
@@ -242,6 +245,7 @@ impl Shard {
         self.seal_leases(&mut turn.facts);
         self.duplicates.seal(cx.now, &mut turn.facts);
         self.outcomes.seal(&mut turn.facts);
+        self.journal.seal(cx.now, &mut turn.facts);
         self.idle.seal(cx.now.mono_ms);
         self.read = None;
         self.staged.clear();

@@ -131,6 +131,8 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("Parcel", Fact::Parcel(9, 4, parcel)),
         ("ParcelGone", Fact::ParcelGone(9, 4)),
         ("Taken", Fact::Taken(9, taken)),
+        ("Journal", Fact::Journal(4_096, Bytes::from_static(b"row"))),
+        ("JournalGone", Fact::JournalGone(1_024, 2_048)),
         (
             "ShardState",
             Fact::ShardState(ShardRow { position: 12, last_lease: 3, last_entity: 7, last_parcel: 4 }),
@@ -302,6 +304,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<(u16, u64)>().prop_map(|(to, number)| Fact::ParcelGone(to, number)),
         (any::<(u16, u64)>(), vec(returned, 0..3))
             .prop_map(|((from, last), returned)| Fact::Taken(from, Taken { last, returned })),
+        (any::<u64>(), some_bytes()).prop_map(|(number, row)| Fact::Journal(number, row)),
+        any::<(u64, u64)>().prop_map(|(from, to)| Fact::JournalGone(from, to)),
         any::<[u64; 4]>().prop_map(|[position, last_lease, last_entity, last_parcel]| {
             Fact::ShardState(ShardRow { position, last_lease, last_entity, last_parcel })
         }),

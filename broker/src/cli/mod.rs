@@ -32,6 +32,7 @@ mod session;
 mod status;
 mod subscription;
 mod topic;
+mod trace;
 mod value;
 
 pub use failure::Failure;
@@ -93,6 +94,7 @@ enum Command {
     #[command(subcommand)]
     Session(session::Session),
     Consumers(consumers::Consumers),
+    Trace(trace::Trace),
     Status(status::Status),
     Completions(completions::Completions),
 }
@@ -116,6 +118,7 @@ impl Cli {
             Command::Dlq(dlq) => dlq.run(global).await,
             Command::Session(session) => session.run(global).await,
             Command::Consumers(consumers) => consumers.run(global).await,
+            Command::Trace(trace) => trace.run(global).await,
             Command::Status(status) => status.run(global).await,
             Command::Completions(completions) => completions.run(&mut Cli::command()),
         }

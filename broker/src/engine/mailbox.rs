@@ -3,6 +3,7 @@
 use super::outbox::Outbox;
 use super::placement::Placement;
 use postrider_core::command::{Command, Question, Ticket};
+use postrider_core::verbs::trace::TraceQuery;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::request::Listing;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub enum Query {
     List(Listing),
     /// Something about a queue.
     Queue(Address, Question),
+    /// What happened to the messages of an id, from a shard on?
+    Trace(u16, TraceQuery),
     /// How is the broker?
     Status,
 }

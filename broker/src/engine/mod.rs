@@ -30,6 +30,8 @@ pub struct Parts {
     pub clock: Box<dyn Clock>,
     /// How many shards the store has.
     pub shards: u16,
+    /// Bytes that the journal of each shard may have; 0 for none.
+    pub journal_bytes: u64,
     /// Whose cluster and node it is, for status.
     pub identity: Identity,
     /// Called when the store fails, from the engine's thread; the engine does nothing more after it.

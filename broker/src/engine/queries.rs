@@ -4,12 +4,15 @@ use super::mailbox::Query;
 use super::placement::Placement;
 use bytes::BytesMut;
 use postrider_core::context::{Damage, Places, Rows};
+use postrider_core::limits::EXAMINED_BYTES;
 use postrider_core::shard::Shard;
+use postrider_core::verbs::trace::TraceQuery;
 use postrider_protocol::entity::EntityInfo;
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
 use postrider_protocol::name::EntityName;
 use postrider_protocol::reply::{Reply, StatusInfo};
 use postrider_protocol::request::Listing;
+use postrider_protocol::trace::TraceCursor;
 
 /// Answers everything but `Status`, whose numbers are the engine's.
 pub fn answer(
@@ -27,8 +30,38 @@ pub fn answer(
         }
         Query::List(listing) => list(shards, listing),
         Query::Queue(address, question) => home(&address.entity).answer(rows, address, question)?,
+        Query::Trace(from, query) => trace(shards, placement, rows, *from, query)?,
         Query::Status => Reply::Status(status()),
     })
+}
+
+/// Goes through the shards from one on, or asks the entity's alone, until the answer is full or enough was read.
+fn trace(
+    shards: &[Shard],
+    placement: &Placement,
+    rows: &dyn Rows,
+    from: u16,
+    query: &TraceQuery,
+) -> Result<Reply, Damage> {
+    let last = shards.len() as u16 - 1;
+    let home = query.entity.as_ref().map(|name| placement.shard_of(name));
+    let (first, last) = home.map_or((from, last), |home| (home, home));
+    let (mut steps, mut read, most) = (Vec::new(), 0, bounded(query.limit));
+    for number in first..=last {
+        let cursor = |(row, step)| TraceCursor { shard: number, row, step };
+        if number > first && (steps.len() >= most || read >= EXAMINED_BYTES) {
+            return Ok(Reply::Traced { steps, next: Some(cursor((0, 0))) });
+        }
+        let begin = if number == from { query.from } else { (0, 0) };
+        let query = TraceQuery { from: begin, limit: (most - steps.len()) as u32, ..query.clone() };
+        let part = shards[usize::from(number)].trace(rows, &query)?;
+        read += part.bytes;
+        steps.extend(part.steps);
+        if let Some(next) = part.next {
+            return Ok(Reply::Traced { steps, next: Some(cursor(next)) });
+        }
+    }
+    Ok(Reply::Traced { steps, next: None })
 }
 
 fn list(shards: &[Shard], listing: &Listing) -> Reply {

@@ -32,6 +32,7 @@ pub struct Turns {
     pub(super) bodies: Bodies,
     pub(super) rows: Arc<dyn Rows + Send + Sync>,
     clock: Box<dyn Clock>,
+    journal_bytes: u64,
     pub(super) identity: Identity,
     pub(super) started: Now,
     pub(super) outboxes: HashMap<u64, Arc<Outbox>>,
@@ -71,7 +72,7 @@ pub(super) struct Current {
 impl Turns {
     pub fn load(parts: Parts) -> Result<Self, StoreError> {
         let started = parts.clock.now();
-        let load = |shard| Shard::load(shard, &*parts.rows, started);
+        let load = |shard| lead(shard, &*parts.rows, started, parts.journal_bytes);
         let shards = (0..parts.shards).map(load).collect::<Result<Vec<_>, _>>()?;
         Ok(Turns {
             placement: Arc::new(Placement::of(&shards)),
@@ -80,6 +81,7 @@ impl Turns {
             bodies: Bodies::new(parts.rows.clone()),
             rows: parts.rows,
             clock: parts.clock,
+            journal_bytes: parts.journal_bytes,
             identity: parts.identity,
             started,
             outboxes: HashMap::new(),
@@ -218,7 +220,7 @@ impl Turns {
         self.bodies.clear();
         let Some(state) = self.shards.get_mut(usize::from(shard)) else { return Ok(()) };
         let receivers: Vec<_> = state.receivers().collect();
-        *state = Shard::load(shard, &*self.rows, turn.now)?;
+        *state = lead(shard, &*self.rows, turn.now, self.journal_bytes)?;
         for key in receivers {
             let text = "the shard changed its leader; open the receiver again";
             turn.send(
@@ -259,6 +261,13 @@ impl Turns {
         }
         Ok(())
     }
+}
+
+/// A shard as its rows have it, which keeps so many bytes of a journal from now on.
+fn lead(shard: u16, rows: &dyn Rows, now: Now, journal_bytes: u64) -> Result<Shard, Damage> {
+    let mut shard = Shard::load(shard, rows, now)?;
+    shard.set_journal(journal_bytes);
+    Ok(shard)
 }
 
 impl Current {

@@ -5,11 +5,13 @@ use super::writer::SharedLinks;
 use crate::engine::{Placement, Query};
 use postrider_core::command::{Change, Command, OpenReceiver, Operation, Owner, Portion, Question, Ticket};
 use postrider_core::context::Places;
+use postrider_core::verbs::trace::TraceQuery;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::{self, Request, SettleItem, Stamp};
+use postrider_protocol::trace::TraceCursor;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// What a request comes to.
@@ -100,6 +102,10 @@ impl Translator {
                 question(ticket, &subscription, Question::Rules { after, limit })
             }
             Request::Consumers { address } => question(ticket, &address, Question::Consumers),
+            Request::Trace { message_id, entity, from, limit } => {
+                let query = trace_query(message_id, &entity, from, limit)?;
+                Ok(Answer::Ask(ticket, Query::Trace(from.shard, query)))
+            }
             Request::Status => Ok(Answer::Ask(ticket, Query::Status)),
             change => self.change(ticket, change),
         }
@@ -277,6 +283,11 @@ fn operation(operation: request::Operation) -> Result<Operation, Refusal> {
             Operation::Remove { address: Address::parse(&address)?, sequence }
         }
     })
+}
+
+fn trace_query(id: String, entity: &str, from: TraceCursor, limit: u32) -> Result<TraceQuery, Refusal> {
+    let entity = (!entity.is_empty()).then(|| EntityName::new(entity)).transpose()?;
+    Ok(TraceQuery { message_id: id, entity, from: (from.row, from.step), limit })
 }
 
 /// A question about the queue at an address.

@@ -6,10 +6,12 @@ mod queue;
 mod redrive;
 mod rules;
 mod schedules;
+mod trace;
 
 pub use bulk::{Progress, Purge};
 pub use peek::{PeekPage, PeekQuery, PeekStream, PeekedMessage};
 pub use redrive::{CameBack, Redrive, RedriveBuilder, RedriveOutcome};
+pub use trace::Trace;
 
 use crate::connection::Connection;
 use crate::error::Error;

@@ -3,10 +3,11 @@
 use crate::peer::{Listener, Peer, record};
 use postrider_client::{
     Cause, CauseInfo, ConsumersInfo, ErrorCode, Message, Options, PeekQuery, PeekState, Selection,
-    SessionInfo, States,
+    SessionInfo, States, Step, StepKind,
 };
 use postrider_protocol::reply::{Delivered, Peeked, Reply};
 use postrider_protocol::request::Request;
+use postrider_protocol::trace::TraceCursor;
 
 fn peeked(sequence: u64, state: PeekState) -> Peeked {
     let message = Delivered { sequence, attempts: 0, record: record(&Message::new("x")) };
@@ -174,6 +175,44 @@ async fn sessions_and_consumers_are_listed() {
         peer.reply(request, &Reply::Consumers(info.clone())).await;
     });
     assert_eq!(consumers, Ok(info));
+}
+
+#[tokio::test]
+async fn a_trace_is_asked_for_in_parts_and_put_in_order() {
+    let listener = Listener::new().await;
+    let (client, mut peer) = listener.client().await;
+    let step = |when_ms| Step { when_ms, ..step() };
+    let second = TraceCursor { shard: 1, row: 9, step: 2 };
+    let admin = client.admin();
+    let (trace, ()) = tokio::join!(admin.trace("m1", Some("q")), async {
+        for (expected, when_ms, next) in
+            [(TraceCursor::default(), 7, Some(second)), (second, 3, Some(second))]
+        {
+            let (request, asked) = peer.next().await;
+            let (message_id, entity) = ("m1".to_owned(), "q".to_owned());
+            assert_eq!(asked, Request::Trace { message_id, entity, from: expected, limit: 0 });
+            peer.reply(request, &Reply::Traced { steps: vec![step(when_ms)], next }).await;
+        }
+    });
+    let trace = trace.unwrap();
+    assert_eq!((trace.steps, trace.more), (vec![step(3), step(7)], false));
+}
+
+fn step() -> Step {
+    Step {
+        when_ms: 0,
+        kind: StepKind::Accepted,
+        address: "q".to_owned(),
+        sequence: 1,
+        to_address: String::new(),
+        to_sequence: 0,
+        client: 0,
+        handle: 0,
+        attempt: 0,
+        until_ms: 0,
+        reason: String::new(),
+        description: String::new(),
+    }
 }
 
 #[tokio::test]

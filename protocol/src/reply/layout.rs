@@ -10,6 +10,7 @@ use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::rule::RuleInfo;
 use crate::schedule::ScheduleInfo;
+use crate::trace::{Step, TraceCursor};
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
@@ -42,6 +43,7 @@ impl Reply {
             Reply::Schedules { .. } => opcode::SCHEDULES,
             Reply::Rules { .. } => opcode::RULES,
             Reply::Consumers(_) => opcode::CONSUMERS,
+            Reply::Traced { .. } => opcode::TRACED,
             Reply::Status(_) => opcode::STATUS,
         }
     }
@@ -117,6 +119,11 @@ impl Reply {
                 wire::put_list(out, rules, |out, rule| rule.put(out));
             }
             Reply::Consumers(info) => info.put(out),
+            Reply::Traced { steps, next } => {
+                out.put_u8(u8::from(next.is_some()));
+                next.unwrap_or_default().put(out);
+                wire::put_list(out, steps, |out, step| step.put(out));
+            }
             _ => {}
         }
     }
@@ -202,6 +209,12 @@ impl Reply {
                 schedules: reader.list("schedules", ScheduleInfo::LEAST_BYTES, PAGE, ScheduleInfo::read)?,
             },
             opcode::CONSUMERS => Reply::Consumers(ConsumersInfo::read(reader)?),
+            opcode::TRACED => {
+                let more = reader.bool("more")?;
+                let next = TraceCursor::read(reader)?;
+                let steps = reader.list("steps", Step::LEAST_BYTES, PAGE, Step::read)?;
+                Reply::Traced { steps, next: more.then_some(next) }
+            }
             other => return Err(Malformed::new("frame.opcode", format!("{other:#04x} is not a reply"))),
         })
     }

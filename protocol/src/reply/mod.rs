@@ -14,6 +14,7 @@ use crate::entity::EntityInfo;
 use crate::error::Refusal;
 use crate::rule::RuleInfo;
 use crate::schedule::ScheduleInfo;
+use crate::trace::{Step, TraceCursor};
 use bytes::Bytes;
 
 /// The answer to a hello.
@@ -208,6 +209,13 @@ pub enum Reply {
     },
     /// Who receives from a queue.
     Consumers(ConsumersInfo),
+    /// What happened to the messages of an id.
+    Traced {
+        /// The steps, of one shard after the other, each shard's in the order they happened.
+        steps: Vec<Step>,
+        /// Where to go on; `None`: that was all.
+        next: Option<TraceCursor>,
+    },
     /// How the broker is.
     Status(StatusInfo),
 }
@@ -237,5 +245,6 @@ pub mod opcode {
     pub const SESSIONS: u8 = 0xc3;
     pub const CONSUMERS: u8 = 0xc4;
     pub const SCHEDULES: u8 = 0xc5;
+    pub const TRACED: u8 = 0xc6;
     pub const STATUS: u8 = 0xd0;
 }

@@ -8,7 +8,7 @@ use crate::selection::check_filter;
 use bytes::Bytes;
 
 impl Request {
-    /// Refuses a filter, a schedule, a session's name or its state beyond their limits, a list of numbers without
+    /// Refuses an id, a filter, a schedule, a session's name or its state beyond their limits, a list of numbers without
     /// any, and a transaction of nothing or of too much.
     ///
     /// Names, options, rules and messages have checks of their own.
@@ -22,6 +22,7 @@ impl Request {
             Request::PutSchedule { schedule, .. } => schedule.check(),
             Request::Transact { operations, .. } => check_operations(operations),
             Request::Peek { filter, .. } => check_filter(filter),
+            Request::Trace { message_id, .. } => check_traced(message_id),
             Request::Purge { selection, .. } | Request::Redrive { selection, .. } => selection.check(),
             _ => Ok(()),
         }
@@ -35,6 +36,15 @@ fn check_session(session: &SessionWish) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::invalid("session", format!("has {chars} characters, 1 to {most} are allowed")))
+}
+
+fn check_traced(id: &str) -> Result<(), Refusal> {
+    // As long as an id's text can be: characters have up to four bytes, and bytes are written as two digits each.
+    let (bytes, most) = (id.len(), 4 * limits::ID_CHARS);
+    if (1..=most).contains(&bytes) {
+        return Ok(());
+    }
+    Err(Refusal::invalid("message_id", format!("has {bytes} bytes, 1 to {most} are allowed")))
 }
 
 fn check_state(state: &Bytes) -> Result<(), Refusal> {

@@ -10,6 +10,7 @@ use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
 use crate::schedule::Schedule;
 use crate::selection::{put_sequences, read_sequences};
+use crate::trace::TraceCursor;
 use crate::wire::{self, Malformed, Read, Reader};
 use bytes::{BufMut, BytesMut};
 
@@ -76,6 +77,7 @@ impl Request {
             Request::Causes { .. } => opcode::CAUSES,
             Request::ListSessions { .. } => opcode::LIST_SESSIONS,
             Request::Consumers { .. } => opcode::CONSUMERS,
+            Request::Trace { .. } => opcode::TRACE,
             Request::Status => opcode::STATUS,
         }
     }
@@ -205,6 +207,12 @@ impl Request {
                 out.put_u32(*limit);
             }
             Request::Consumers { address } => wire::put_text(out, address),
+            Request::Trace { message_id, entity, from, limit } => {
+                wire::put_text(out, message_id);
+                wire::put_text(out, entity);
+                from.put(out);
+                out.put_u32(*limit);
+            }
             _ => {}
         }
     }
@@ -367,6 +375,12 @@ impl Request {
                 limit: reader.u32("limit")?,
             },
             opcode::CONSUMERS => Request::Consumers { address: reader.text("address")? },
+            opcode::TRACE => Request::Trace {
+                message_id: reader.text("message_id")?,
+                entity: reader.text("entity")?,
+                from: TraceCursor::read(reader)?,
+                limit: reader.u32("limit")?,
+            },
             other => return Err(Malformed::new("frame.opcode", format!("{other:#04x} is not a request"))),
         })
     }

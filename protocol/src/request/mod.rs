@@ -14,6 +14,7 @@ pub use transact::Operation;
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
 use crate::schedule::Schedule;
+use crate::trace::TraceCursor;
 use bytes::Bytes;
 
 /// The newest version of the protocol that this crate speaks.
@@ -336,6 +337,17 @@ pub enum Request {
         /// The queue, subscription or dead-letter queue.
         address: String,
     },
+    /// Asks what happened to the messages of an id.
+    Trace {
+        /// The id's text.
+        message_id: String,
+        /// Only in this queue, topic with its subscriptions, or subscription; empty for all.
+        entity: String,
+        /// Where to begin; the default is the beginning.
+        from: TraceCursor,
+        /// Steps in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
+        limit: u32,
+    },
     /// Asks how the broker is.
     Status,
 }
@@ -377,5 +389,6 @@ pub mod opcode {
     pub const CAUSES: u8 = 0x43;
     pub const LIST_SESSIONS: u8 = 0x44;
     pub const CONSUMERS: u8 = 0x45;
+    pub const TRACE: u8 = 0x46;
     pub const STATUS: u8 = 0x50;
 }

@@ -20,6 +20,7 @@ use postrider_protocol::request::{
 use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
+use postrider_protocol::trace::{Step, StepKind, TraceCursor};
 use postrider_protocol::value::{Id, Value};
 
 pub const STAMP: Stamp = Stamp { sequence: 7, floor: 5 };
@@ -284,6 +285,12 @@ pub fn requests() -> Vec<Request> {
         Request::DeleteSchedule { stamp: STAMP, address: "orders".into(), schedule: "nightly".into() },
         Request::ListSchedules { address: "orders".into(), after: "hourly".into(), limit: 104 },
         Request::Consumers { address: "email-queue".into() },
+        Request::Trace {
+            message_id: "order-5".into(),
+            entity: "order-events".into(),
+            from: TraceCursor { shard: 3, row: 4_096, step: 2 },
+            limit: 105,
+        },
         Request::Status,
         Request::Publish {
             handle: 1,
@@ -327,6 +334,23 @@ pub fn selection() -> Selection {
         before_ms: 1_700_000_000_000,
         cause: Some(cause()),
         sequences: vec![80, 81],
+    }
+}
+
+fn step() -> Step {
+    Step {
+        when_ms: 1,
+        kind: StepKind::DeadLettered,
+        address: "orders".into(),
+        sequence: 2,
+        to_address: "orders/$dead-letter".into(),
+        to_sequence: 3,
+        client: 4,
+        handle: 5,
+        attempt: 6,
+        until_ms: 7,
+        reason: "Invalid".into(),
+        description: "no total".into(),
     }
 }
 
@@ -473,6 +497,7 @@ pub fn replies() -> Vec<Reply> {
         Reply::Schedules { schedules: vec![ScheduleInfo { schedule: schedule(), next_ms: 1 }], more: true },
         Reply::Rules { rules: rule_infos(), more: true },
         Reply::Consumers(consumers()),
+        Reply::Traced { steps: vec![step()], next: Some(TraceCursor { shard: 1, row: 2, step: 3 }) },
         Reply::Status(StatusInfo {
             version: "0.1.0".into(),
             cluster: 1,
@@ -534,6 +559,7 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::DeleteSchedule { .. } => "DeleteSchedule",
         Request::ListSchedules { .. } => "ListSchedules",
         Request::Consumers { .. } => "Consumers",
+        Request::Trace { .. } => "Trace",
         Request::Status => "Status",
     }
 }
@@ -563,14 +589,15 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Schedules { .. } => "Schedules",
         Reply::Rules { .. } => "Rules",
         Reply::Consumers(_) => "Consumers",
+        Reply::Traced { .. } => "Traced",
         Reply::Status(_) => "Status",
     }
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 35;
+pub const REQUESTS: usize = 36;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 23;
+pub const REPLIES: usize = 24;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

@@ -19,6 +19,7 @@ use postrider_protocol::request::{
 use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
+use postrider_protocol::trace::{Step, StepKind, TraceCursor};
 use postrider_protocol::value::{Id, Value};
 use proptest::collection::vec;
 use proptest::option;
@@ -440,6 +441,9 @@ fn session_requests() -> Vec<BoxedStrategy<Request>> {
             .prop_map(|(address, after, limit)| Request::ListSchedules { address, after, limit })
             .boxed(),
         text().prop_map(|address| Request::Consumers { address }).boxed(),
+        (text(), text(), cursor(), any::<u32>())
+            .prop_map(|(message_id, entity, from, limit)| Request::Trace { message_id, entity, from, limit })
+            .boxed(),
     ]
 }
 
@@ -621,6 +625,31 @@ fn consumers_info() -> impl Strategy<Value = ConsumersInfo> {
     )
 }
 
+fn cursor() -> impl Strategy<Value = TraceCursor> {
+    any::<(u16, u64, u32)>().prop_map(|(shard, row, step)| TraceCursor { shard, row, step })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = select(StepKind::ALL.map(|(kind, _)| kind).to_vec());
+    (kind, vec(text(), 4), any::<([u64; 4], u128, [u32; 2])>()).prop_map(|(kind, mut texts, numbers)| {
+        let ([when_ms, sequence, to_sequence, until_ms], client, [handle, attempt]) = numbers;
+        Step {
+            when_ms,
+            kind,
+            address: texts.remove(0),
+            sequence,
+            to_address: texts.remove(0),
+            to_sequence,
+            client,
+            handle,
+            attempt,
+            until_ms,
+            reason: texts.remove(0),
+            description: texts.remove(0),
+        }
+    })
+}
+
 fn status() -> impl Strategy<Value = StatusInfo> {
     (text(), any::<u128>(), any::<u64>(), any::<[u64; 10]>()).prop_map(|(version, cluster, node, numbers)| {
         let [
@@ -702,6 +731,9 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
             .prop_map(|(rules, more)| Reply::Rules { rules, more })
             .boxed(),
         consumers_info().prop_map(Reply::Consumers).boxed(),
+        (vec(step(), 0..4), option::of(cursor()))
+            .prop_map(|(steps, next)| Reply::Traced { steps, next })
+            .boxed(),
         any::<u64>().prop_map(|locked_until_ms| Reply::SessionRenewed { locked_until_ms }).boxed(),
         (option::of(bytes()), any::<u64>())
             .prop_map(|(state, changed_ms)| Reply::SessionState { state, changed_ms })

@@ -46,6 +46,7 @@ const COMMANDS: &[&[&str]] = &[
     &["dlq", "purge"],
     &["session", "list"],
     &["consumers"],
+    &["trace"],
     &["status"],
     &["completions"],
 ];

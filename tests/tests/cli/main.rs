@@ -10,6 +10,7 @@ mod rules;
 mod scheduled;
 mod serve;
 mod settle;
+mod trace;
 
 use postrider_tests::Broker;
 

@@ -116,6 +116,7 @@ fn tokens_come_from_a_file_or_the_environment_and_never_from_a_flag() {
 fn wrong_settings_are_named() {
     let folder = folder();
     finish(serve(&folder).args(["--shards", "0"]), "").failed(2, "--shards");
+    finish(serve(&folder).args(["--journal-bytes", "1"]), "").failed(2, "0, or a number from 65536");
     finish(serve(&folder).args(["--log", "loud"]), "").failed(2, "--log");
     finish(serve(&folder).env("POSTRIDER_LOG_FORMAT", "xml"), "").failed(2, "POSTRIDER_LOG_FORMAT");
     fs::write(folder.path().join("p.toml"), "datadir = 'x'").expect("written");

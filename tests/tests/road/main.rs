@@ -24,6 +24,7 @@ mod slow;
 mod status;
 mod time;
 mod topics;
+mod trace;
 mod transactions;
 
 use postrider_client::{

@@ -11,6 +11,7 @@ use crate::limits::{ALARM_STEPS_PER_TICK, DUE_BYTES_PER_TICK, STEPS_OF_A_PAGE};
 use crate::queue::{Event, Slot};
 use crate::shard::Shard;
 use crate::verbs::settle::moves::At;
+use postrider_protocol::trace::StepKind;
 
 impl Shard {
     /// Answers the alarms whose moment has come, so many as one turn should.
@@ -81,6 +82,9 @@ impl Shard {
     fn expire(&mut self, cx: &Context<'_>, at: At, slot: Slot) -> Result<(), Damage> {
         let kept = self.keep_expired(cx, at, slot.attempts().unwrap_or(0))?;
         let event = if kept { Event::Move } else { Event::Drop };
+        if !kept {
+            self.journal.plain(StepKind::Expired, at.queue, at.sequence(), 0);
+        }
         if let Some(queue) = self.queues.get_mut(&at.queue) {
             queue.change(at.page, at.index, event);
         }

@@ -10,4 +10,5 @@ mod receive;
 mod recover;
 mod sessions;
 pub mod settle;
+pub mod trace;
 mod transact;

@@ -6,6 +6,7 @@ use crate::context::{Damage, Now, Rows};
 use crate::ends::Ends;
 use crate::fact::{EntityRow, GenerationRow, QueueRow, ShardRow};
 use crate::idle::Idle;
+use crate::journal::Journal;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::lease::{Lease, LeaseRow, Place};
 use crate::limits::Window;
@@ -49,6 +50,7 @@ impl Shard {
         shard.hungry.clear();
         shard.load_alarms(rows)?;
         shard.load_outbox(rows)?;
+        shard.journal.load(id, rows)?;
         shard.idle.seal(now.mono_ms);
         each_row(rows, &KeyRange::generations(id), |key, value| {
             if let Key::Generation(_, entity) = key {
@@ -86,6 +88,7 @@ impl Shard {
             ends: Ends::default(),
             next_alarm: None,
             idle: Idle::default(),
+            journal: Journal::default(),
             duplicates: Duplicates::default(),
             shares: BTreeMap::new(),
             refills: BTreeSet::new(),
@@ -238,6 +241,7 @@ impl Shard {
         }
         self.check_leases()?;
         self.check_idle()?;
+        self.journal.check()?;
         self.check_duplicates()?;
         self.check_shares()?;
         self.check_breakers()?;

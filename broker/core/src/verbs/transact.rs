@@ -17,6 +17,7 @@ use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::reply::{Published, Reply, Runs};
 use postrider_protocol::request::{SettleItem, Settlement};
+use postrider_protocol::trace::StepKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A transaction of which every operation can be done.
@@ -62,6 +63,7 @@ impl Shard {
         let from = plan.source();
         for (queue, found) in &plan.removed {
             self.remove(cx, *queue, found)?;
+            self.journal.plain(StepKind::Removed, *queue, found.number, 0);
         }
         for (checked, settlement) in plan.settled {
             self.carry_out(cx, checked, settlement)?;
@@ -240,6 +242,9 @@ impl Shard {
                 }
             }
             (None, Some(from)) => {
+                for incoming in sent.messages {
+                    self.journal.posted(from, &incoming.message, sent.to.as_str());
+                }
                 let record = |incoming| laid_out(&Coming::sent(incoming).record(cx.now));
                 self.post(cx, from, sent.to, sent.messages.iter().map(record).collect());
                 sent.messages.iter().for_each(|_| push_published(results, Published::Underway));

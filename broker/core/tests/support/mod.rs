@@ -5,4 +5,5 @@ pub mod line;
 pub mod rows;
 pub mod script;
 pub mod show;
+pub mod trace;
 pub mod world;

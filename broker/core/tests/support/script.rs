@@ -2,6 +2,7 @@
 
 use super::line::{Line, ms};
 use super::show::{self, Names, reply_text};
+use super::trace;
 use super::world::{World, incoming};
 use postrider_core::command::{
     Change, Command, OpenReceiver, Operation, Owner, Question, ReceiverKey, Ticket,
@@ -112,6 +113,15 @@ impl Script {
                 self.world =
                     World::within(self.world.shards.len() as u16, Window { messages, bytes: 1_000_000 });
                 self.out.push("small windows".to_owned());
+            }
+            "journal" => {
+                self.flush();
+                self.world.keep_journal(trace::journal_bytes(line));
+                self.out.push(format!("journal {}", line.args[0]));
+            }
+            "trace" => {
+                self.flush();
+                self.out.extend(trace::trace(&self.world, line));
             }
             "peek" | "causes" => self.ask(line),
             "deferred" => self.receive_deferred(line),

@@ -67,10 +67,11 @@ impl Names {
         format!("{} {what} at {when}", self.queue(shard, alarm.queue))
     }
 
-    /// A fact in a line. The shard's own counters, which every turn writes, are left out.
+    /// A fact in a line. The shard's own counters and its journal, which every turn writes, are left out.
     pub fn fact(&mut self, shard: u16, fact: &Fact) -> Option<String> {
         let text = match fact {
-            Fact::ShardState(_) => return None,
+            // A trace shows the journal.
+            Fact::ShardState(_) | Fact::Journal(..) | Fact::JournalGone(..) => return None,
             Fact::EntityPut(entity, row) => {
                 self.entities.insert((shard, *entity), row.name.clone());
                 format!("EntityPut {} {}{}", row.name, row.kind, options(&row.options))
@@ -275,7 +276,8 @@ fn options(options: &Options) -> String {
     options.iter().map(|(spec, value)| format!(" {}={value}", spec.name)).collect()
 }
 
-fn client_name(mut client: u128) -> String {
+/// The client of a number.
+pub fn client_name(mut client: u128) -> String {
     let mut name = Vec::new();
     while client > 0 {
         name.insert(0, client as u8);
@@ -378,7 +380,7 @@ fn hold(hold: &Hold) -> String {
 }
 
 /// Time since the world began.
-fn time(wall_ms: u64) -> String {
+pub fn time(wall_ms: u64) -> String {
     let ms = wall_ms as i64 - START_MS as i64;
     if ms % 1_000 == 0 { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
 }

@@ -53,6 +53,8 @@ pub struct World {
     /// The moment.
     pub now: Now,
     window: Window,
+    /// Bytes of each shard's journal.
+    journal: u64,
     shadow: MemoryRows,
     /// What the engine has for each shard and not handed over yet: pages that it has read, parcels, receipts.
     read: Vec<Vec<Command>>,
@@ -76,6 +78,7 @@ impl World {
             rows,
             now,
             window,
+            journal: 0,
             turns: 0,
         }
     }
@@ -187,6 +190,13 @@ impl World {
         let again = Shard::load_within(shard, &self.rows, self.now, self.window).unwrap();
         assert_eq!(again.position(), self.shards[usize::from(shard)].position());
         self.shards[usize::from(shard)] = again;
+        self.keep_journal(self.journal);
+    }
+
+    /// Lets every shard keep so many bytes of a journal.
+    pub fn keep_journal(&mut self, bytes: u64) {
+        self.journal = bytes;
+        self.shards.iter_mut().for_each(|shard| shard.set_journal(bytes));
     }
 
     /// Lets time pass, for both clocks.

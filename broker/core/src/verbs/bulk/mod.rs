@@ -10,9 +10,10 @@ pub(super) mod walk;
 
 use crate::command::Portion;
 use crate::context::{Context, Damage};
+use crate::journal::{Entry, Target};
 use crate::key::QueueId;
 use crate::page::{Mark, NEVER_MS};
-use crate::queue::{Event, Slot};
+use crate::queue::{Event, Queue, Slot};
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::verbs::bulk::causes::require_dead_letters;
@@ -25,6 +26,7 @@ use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::message::Record;
 use postrider_protocol::name::{Address, EntityName, Lane};
 use postrider_protocol::reply::Reply;
+use postrider_protocol::trace::StepKind;
 
 /// What the target of a redrive takes.
 struct Room {
@@ -68,6 +70,7 @@ impl Shard {
         let (chosen, examined) = self.choose(cx, id, portion, &chooser)?;
         for found in &chosen {
             self.remove(cx, id, found)?;
+            self.journal.plain(StepKind::Purged, id, found.number, 0);
         }
         let (done, messages) = (chosen.len() as u64, examined.messages);
         Ok(Ok(Reply::Worked { done: at_once + done, examined: at_once + messages, next: examined.next }))
@@ -79,6 +82,8 @@ impl Shard {
         let purged = self.queues.get_mut(&id).map_or(0, |queue| queue.purge(&mut facts));
         facts.into_iter().for_each(|fact| self.remember(fact));
         self.touched.insert(id);
+        let count = self.queues.get(&id).map_or(0, Queue::next).saturating_sub(1);
+        self.journal.note(Entry { count, ..Entry::new(StepKind::Purged, id, 1) });
         purged
     }
 
@@ -233,6 +238,8 @@ impl Shard {
             done += 1;
             if !dry_run {
                 self.post(cx, id, &to, vec![laid_out(&record)]);
+                let entry = Entry::new(StepKind::Forwarded, id, found.number);
+                self.journal.note(entry.named(to.as_str()));
                 self.let_go(cx, id, page, index, Event::Move)?;
             }
         }
@@ -253,6 +260,8 @@ impl Shard {
             let rank = settings.rank(redriven.priority);
             let sequence = queue.append_record(cx.now, rank, redriven.mark, &redriven.record, 0);
             self.book_session(cx.now, target, redriven.session_id.as_deref(), sequence);
+            let to = Some(Target { queue: target, sequence });
+            self.journal.note(Entry { to, ..Entry::new(StepKind::Redriven, id, found.number) });
         }
         self.touched.insert(target);
         self.hungry.insert(target);

@@ -9,6 +9,7 @@ use crate::command::ReceiverKey;
 use crate::context::Now;
 use crate::effect::Effect;
 use crate::fact::{EntityRow, Fact};
+use crate::journal::Entry;
 use crate::key::QueueId;
 use crate::queue::Queue;
 use crate::rules::ParsedRule;
@@ -22,6 +23,7 @@ use postrider_protocol::options::{
 };
 use postrider_protocol::reply::Reply;
 use postrider_protocol::rule::Rule;
+use postrider_protocol::trace::StepKind;
 
 impl Shard {
     pub(crate) fn create(
@@ -157,6 +159,8 @@ impl Shard {
         }
         self.touched_topics.remove(&id);
         self.idle.forget(id);
+        let gone = Entry::new(StepKind::Deleted, QueueId::main(id), 0);
+        self.journal.note(gone.named(&entity.row.name));
         self.turn.facts.push(Fact::EntityGone(id));
     }
 

@@ -45,6 +45,7 @@ impl Shard {
             let acquired = self.queues.get_mut(&id).map(|queue| queue.acquire(most, None, cx.now.wall_ms));
             let Some(acquired) = acquired.filter(|acquired| acquired.messages > 0) else { break };
             self.touched.insert(id);
+            self.journal.forwarded(id, to, &acquired.runs);
             let records = self.pass_on(cx, id, to, &acquired)?;
             self.post(cx, id, to, records);
         }
@@ -175,7 +176,7 @@ impl Shard {
             format!("{}{}", cause.description, because.as_deref().unwrap_or_default().trim_end());
         let cause = Cause { description: &description, ..cause };
         if self.catalog.get(from.entity).is_some() {
-            self.append_failed(cx, QueueId { lane: Lane::Transfer, ..from }, record, 0, cause);
+            self.shut_out_of(cx, QueueId { lane: Lane::Transfer, ..from }, record, cause);
         }
     }
 

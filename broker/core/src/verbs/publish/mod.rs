@@ -17,6 +17,7 @@ use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::name::EntityName;
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::{Published, Reply, Runs};
+use postrider_protocol::trace::StepKind;
 
 /// A message on its way into a queue.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +160,7 @@ impl Shard {
             && let Some(first) = self.number_of(cx, entity, id)?
         {
             self.count_duplicate(entity);
+            self.journal.sent(StepKind::Duplicate, QueueId::main(entity), first, &incoming.message, 0);
             return Ok(Published::Duplicate(first));
         }
         let number = if let Some(due_ms) = coming.due_ms(cx.now) {
@@ -211,6 +213,7 @@ impl Shard {
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
         let sequence = coming.append(cx.now, queue, rank, mark);
         self.book_session(cx.now, id, incoming.message.session_id.as_deref(), sequence);
+        self.journal.accepted(id, sequence, &incoming.message, coming.moved.is_some());
         Ok(sequence)
     }
 }

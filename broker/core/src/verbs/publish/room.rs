@@ -122,7 +122,7 @@ impl Shard {
     pub(crate) fn shut_out(&mut self, cx: &Context<'_>, id: QueueId, coming: Coming<'_>, why: &str) -> u64 {
         self.count_dropped(id);
         let cause = Cause { reason: "QueueFull", description: why };
-        self.append_failed(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), 0, cause)
+        self.shut_out_of(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), cause)
     }
 
     /// Moves the oldest message that nobody holds to the dead letters.

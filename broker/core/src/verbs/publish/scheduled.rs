@@ -18,6 +18,7 @@ use postrider_protocol::name::EntityName;
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::{Reply, Runs, Settled};
 use postrider_protocol::request::ScheduledAction;
+use postrider_protocol::trace::StepKind;
 
 /// The moment of what is to happen whatever the clock says.
 const AT_ONCE_MS: u64 = 0;
@@ -32,6 +33,7 @@ impl Shard {
         row.scheduled += 1;
         let row = ScheduledRow { due_ms, message: incoming.bytes.clone() };
         self.remember(Fact::Scheduled(queue, number, row));
+        self.journal.sent(StepKind::Scheduled, queue, number, &incoming.message, due_ms);
         number
     }
 
@@ -74,6 +76,7 @@ impl Shard {
         let bytes = row.message.len() * copies;
         let incoming = Incoming::parse(row.message)
             .map_err(|refusal| Damage::new(format!("scheduled message {number} of {queue:?}: {refusal}")))?;
+        self.journal.plain(StepKind::Due, queue, number, 0);
         self.route(cx, queue.entity, Coming::sent(&incoming))?;
         Ok(bytes)
     }
@@ -142,7 +145,10 @@ impl Shard {
 
     fn act_on(&mut self, queue: QueueId, number: u64, due_ms: u64, action: ScheduledAction) {
         match action {
-            ScheduledAction::Cancel => self.unschedule(queue, number, due_ms),
+            ScheduledAction::Cancel => {
+                self.unschedule(queue, number, due_ms);
+                self.journal.plain(StepKind::Cancelled, queue, number, 0);
+            }
             // The tick that answers the alarm bounds how much is enqueued in one turn.
             ScheduledAction::DeliverNow => {
                 self.turn.facts.push(Fact::AlarmSet(Alarm::scheduled(AT_ONCE_MS, queue, number)));

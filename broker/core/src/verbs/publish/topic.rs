@@ -14,6 +14,7 @@ use crate::verbs::settle::moves::Cause;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::name::EntityName;
+use postrider_protocol::trace::StepKind;
 
 /// A message on its way from a topic.
 struct FanOut<'a> {
@@ -60,6 +61,9 @@ impl Shard {
         self.touched_topics.insert(topic);
         let ttl_ms = entity.settings.default_ttl_ms;
         let fan_out = FanOut { topic, sequence, ttl_ms, coming };
+        let queue = QueueId::main(topic);
+        self.journal.accepted(queue, sequence, &coming.incoming.message, coming.moved.is_some());
+        self.journal.copying(queue, sequence);
         let mut is_taken = false;
         for (subscription, finding) in verdict.findings {
             is_taken |= self.copy_to(cx, &fan_out, subscription, finding)?;
@@ -67,6 +71,7 @@ impl Shard {
         if !is_taken {
             self.fall_through(cx, &fan_out)?;
         }
+        self.journal.copied();
         for (id, matched) in verdict.shadows {
             self.note_shadow(cx.now, &id, sequence, matched);
         }
@@ -152,7 +157,7 @@ impl Shard {
         if keeps {
             let description = format!("rule {rule}: {error}");
             let cause = Cause { reason: "FilterEvaluationFailed", description: &description };
-            self.append_failed(cx, QueueId::dead_letter(subscription), coming.record(cx.now), 0, cause);
+            self.shut_out_of(cx, QueueId::dead_letter(subscription), coming.record(cx.now), cause);
         }
         keeps
     }
@@ -162,6 +167,7 @@ impl Shard {
         if let Some(entity) = self.catalog.get_mut(fan_out.topic) {
             entity.topic.unmatched += 1;
         }
+        self.journal.plain(StepKind::Unmatched, QueueId::main(fan_out.topic), fan_out.sequence, 0);
         if let Some(subscription) = self.fall_through_of(fan_out.topic) {
             self.enqueue(cx, QueueId::main(subscription), fan_out.ttl_ms, fan_out.coming)?;
         }

@@ -40,7 +40,7 @@ impl Shard {
     ) -> u64 {
         let cause =
             Cause { reason: "SessionIdMissing", description: "the subscription requires a session_id" };
-        self.append_failed(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), 0, cause)
+        self.shut_out_of(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), cause)
     }
 
     /// Books what left a lock or is gone since this was done last.

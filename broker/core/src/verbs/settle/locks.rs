@@ -41,6 +41,7 @@ impl Shard {
     pub(crate) fn end_lock(&mut self, cx: &Context<'_>, locked: Locked, event: Event, end: End) {
         self.touched.insert(locked.queue);
         self.judge(cx.now, locked, end);
+        self.journal_end(locked, event, end);
         self.book_end(locked);
         let queue = self.queues.get_mut(&locked.queue);
         let after = queue.and_then(|queue| queue.settle(locked.page, locked.index, locked.lease, event));
@@ -56,6 +57,21 @@ impl Shard {
             self.ends.record(locked.lease, lease.salt, locked.place, end, cx.now.wall_ms);
         }
         self.unlock(locked, event != Event::Release);
+    }
+
+    /// Notes how a lock ended. Where the message moves, that is noted with the move.
+    fn journal_end(&mut self, locked: Locked, event: Event, end: End) {
+        let until_ms = match event {
+            Event::Move => return,
+            Event::Fail { until_ms } => until_ms,
+            _ => 0,
+        };
+        self.journal_lock(locked, end, until_ms);
+    }
+
+    /// Notes what became of a delivery.
+    pub(super) fn journal_lock(&mut self, locked: Locked, end: End, until_ms: u64) {
+        self.journal.plain(end.step(), locked.queue, locked.at().sequence(), until_ms);
     }
 
     /// Books one lock less on the lease and its receiver, and how long it took where the work was `done`.

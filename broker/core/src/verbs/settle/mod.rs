@@ -159,6 +159,7 @@ impl Shard {
         if locked.queue.lane == Lane::Main {
             let most = entity.settings.max_delivery_count;
             if u64::from(failed) >= most {
+                self.journal_lock(locked, end, 0);
                 let description = format!("{failed} deliveries failed; max_delivery_count is {most}");
                 return self.dead_letter_locked(cx, locked, failed, "MaxDeliveryCountExceeded", &description);
             }
@@ -169,6 +170,7 @@ impl Shard {
             _ if delay_ms > 0 => delay_ms,
             Retry::DelayMs(delay_ms) if locked.queue.lane == Lane::Main => delay_ms,
             Retry::DeadLetter if locked.queue.lane == Lane::Main => {
+                self.journal_lock(locked, end, 0);
                 let reason = reason.unwrap_or("RetryPolicy");
                 let text = "the retry policy sends failures of this reason to the dead letters";
                 return self.dead_letter_locked(cx, locked, failed, reason, text);

@@ -1,6 +1,7 @@
 //! Moving messages between queues, and changing their properties on the way.
 
 use crate::context::{Context, Damage, Rows};
+use crate::journal::{Entry, Target};
 use crate::key::{Key, QueueId};
 use crate::page::{Mark, Page};
 use crate::queue::number;
@@ -8,6 +9,7 @@ use crate::shard::Shard;
 use bytes::{Bytes, BytesMut};
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
+use postrider_protocol::trace::StepKind;
 use postrider_protocol::value::{self, Value};
 use postrider_protocol::wire::{Malformed, Reader};
 
@@ -49,8 +51,26 @@ impl Shard {
         cause: Cause<'_>,
     ) -> Result<(), Damage> {
         let record = self.read_record(cx, at)?;
-        self.append_failed(cx, QueueId::dead_letter(at.queue.entity), record, failed, cause);
+        let queue = QueueId::dead_letter(at.queue.entity);
+        let sequence = self.append_failed(cx, queue, record, failed, cause);
+        let entry = Entry::new(StepKind::DeadLettered, at.queue, at.sequence());
+        let to = Some(Target { queue, sequence });
+        self.journal.note(Entry { to, ..entry }.because(cause.reason, cause.description));
         Ok(())
+    }
+
+    /// Appends a record that was in no queue of this entity to one that keeps what has failed; returns its number there.
+    pub(crate) fn shut_out_of(
+        &mut self,
+        cx: &Context<'_>,
+        queue: QueueId,
+        record: Record,
+        cause: Cause<'_>,
+    ) -> u64 {
+        let message = record.message.clone();
+        let sequence = self.append_failed(cx, queue, record, 0, cause);
+        self.journal.shut_out(Target { queue, sequence }, &message, cause.reason, cause.description);
+        sequence
     }
 
     /// Appends a record to a queue that keeps what has failed, with its `failed` deliveries; returns its number there.

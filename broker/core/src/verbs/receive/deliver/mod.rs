@@ -161,6 +161,9 @@ impl Shard {
             Some(lease) => self.lease(cx, id, key, lease, &acquired),
             None => (LockToken { shard: self.id, lease: 0, place: 0, salt: 0 }, 0),
         };
+        if let Some(receiver) = self.receivers.get(&key) {
+            self.journal.delivered(id, receiver.owner, locked_until_ms, &acquired.runs);
+        }
         let deliver = Deliver { receiver: key, queue: id, token, locked_until_ms, runs: acquired.runs };
         self.turn.effects.push(Effect::Deliver(deliver));
     }
