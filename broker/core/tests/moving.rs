@@ -194,7 +194,7 @@ impl Moves {
         self.next_message += 1;
         let number = self.next_message;
         let message = Message {
-            session_id: (number % 2 == 0).then(|| (number % 3).to_string()),
+            session_id: number.is_multiple_of(2).then(|| (number % 3).to_string()),
             priority: Some((number % 3) as u8 + 1),
             ..Message::new("x").with_id(number.to_string().as_str())
         };
