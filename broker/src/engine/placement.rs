@@ -71,12 +71,17 @@ impl Placement {
 
     /// Takes over where entities were created, and forgets those that are gone.
     pub fn note(&self, shard: u16, facts: &[Fact], shards: &[Shard]) {
+        let mut is_any_gone = false;
         for fact in facts {
             match fact {
                 Fact::EntityPut(_, row) => self.put(&row.name, shard),
-                Fact::EntityGone(_) => self.forget(shards),
+                Fact::EntityGone(_) => is_any_gone = true,
                 _ => {}
             }
+        }
+        // Once for all: a topic can go with thousands of subscriptions.
+        if is_any_gone {
+            self.forget(shards);
         }
     }
 
