@@ -144,7 +144,7 @@ impl Session {
             Request::Flow(flow) if !flow.drain => return Ok(()),
             Request::Peek { .. } | Request::List(_) | Request::Get { .. } => HEAVY,
             Request::Causes { .. } | Request::ListSessions { .. } | Request::Consumers { .. } => HEAVY,
-            Request::ListSchedules { .. } | Request::ListRules { .. } => HEAVY,
+            Request::ListSchedules { .. } | Request::ListRules { .. } | Request::Explain { .. } => HEAVY,
             _ => 1,
         };
         let taken = self.in_flight.acquire_many(permits).await;
