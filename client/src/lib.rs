@@ -44,8 +44,8 @@ mod transaction;
 mod url;
 
 pub use admin::{
-    Admin, CameBack, PeekPage, PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive,
-    RedriveBuilder, RedriveOutcome, Trace,
+    Admin, CameBack, ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation, PeekPage,
+    PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive, RedriveBuilder, RedriveOutcome, Trace,
 };
 pub use breaker::CircuitBreaker;
 pub use client::{Client, ClientBuilder};
@@ -61,6 +61,7 @@ pub use transaction::Transaction;
 pub use bytes::Bytes;
 pub use postrider_protocol::entity::{BreakerState, Counters, EntityInfo};
 pub use postrider_protocol::error::{ErrorCode, Refusal};
+pub use postrider_protocol::explain::{ExplainedRule, Part as ExplainedPart, Verdict};
 pub use postrider_protocol::message::{DeadLetterInfo, Message};
 pub use postrider_protocol::options::{EntityKind, OptionValue, Options};
 pub use postrider_protocol::reply::{

@@ -8,6 +8,7 @@
 
 pub mod entity;
 pub mod error;
+pub mod explain;
 pub mod frame;
 pub mod limits;
 pub mod message;

@@ -69,6 +69,8 @@ pub const SQL_RULES_PER_TOPIC: usize = 2_000;
 pub const RULE_BYTES: usize = 16 * 1024;
 /// Parameters of a rule.
 pub const RULE_PARAMETERS: usize = 64;
+/// Bytes of a message that is explained, header and body.
+pub const EXPLAINED_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Messages that a shadow rule keeps as samples.
 pub const SHADOW_SAMPLES: usize = 10;
 

@@ -325,7 +325,8 @@ impl Filter {
 }
 
 impl Condition {
-    fn holds(&self, message: &Message) -> bool {
+    /// Whether a message has the value.
+    pub fn holds(&self, message: &Message) -> bool {
         if self.system {
             return message.system_property(&self.name).is_some_and(|found| found.matches(&self.value));
         }

@@ -6,6 +6,7 @@ mod examples;
 
 use bytes::Bytes;
 use postrider_protocol::error::ErrorCode;
+use postrider_protocol::explain::After;
 use postrider_protocol::limits;
 use postrider_protocol::message::{Incoming, Message};
 use postrider_protocol::reply::PeekState;
@@ -150,7 +151,7 @@ fn refused_request(request: &Request) -> Option<String> {
 #[test]
 fn each_limit_of_a_request_holds_to_the_last_character() {
     type Build = fn(usize) -> Request;
-    let cases: [(&str, usize, Build); 5] = [
+    let cases: [(&str, usize, Build); 6] = [
         ("session", 128, |n| {
             Request::OpenReceiver(OpenReceiver {
                 session: SessionWish::Named(text(n)),
@@ -161,6 +162,12 @@ fn each_limit_of_a_request_holds_to_the_last_character() {
             stamp: examples::STAMP,
             handle: 1,
             state: Some(vec![0; n].into()),
+        }),
+        ("MessageTooLarge", 1_048_576, |n| Request::Explain {
+            topic: "t".into(),
+            message: vec![0; n].into(),
+            after: After::default(),
+            limit: 0,
         }),
         ("filter", 1_024, |n| Request::Peek {
             address: "q".into(),

@@ -4,6 +4,7 @@ use crate::key::QueueId;
 use crate::outbox::{Parcel, Taken};
 use bytes::Bytes;
 use postrider_protocol::error::Refusal;
+use postrider_protocol::explain::After;
 use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
@@ -317,8 +318,8 @@ pub struct Portion {
     pub limit: u32,
 }
 
-/// A question about a queue, which changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A question about a queue or topic, which changes nothing.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Question {
     /// Which messages are there?
     Peek {
@@ -356,6 +357,15 @@ pub enum Question {
     Rules {
         /// Only names behind this one.
         after: String,
+        /// Rules in the answer; 0 for as many as it may have.
+        limit: u32,
+    },
+    /// What would the rules do with a message, of the topic itself?
+    Explain {
+        /// The message, checked as one that is published.
+        message: Box<Incoming>,
+        /// Where the answer before this one ended.
+        after: After,
         /// Rules in the answer; 0 for as many as it may have.
         limit: u32,
     },

@@ -469,10 +469,10 @@ impl KeyRange {
         Self::of_shard(PARCEL, shard)
     }
 
-    /// The parcels on their way to a shard, up to a number.
-    pub fn parcels(shard: u16, to: u16, last: u64) -> Self {
+    /// The parcels on their way to a shard, from a number up to another.
+    pub fn parcels(shard: u16, to: u16, first: u64, last: u64) -> Self {
         let key = |number| Key::Parcel(shard, to, number).encode();
-        KeyRange { from: key(0), to: key(last.saturating_add(1)) }
+        KeyRange { from: key(first), to: key(last.saturating_add(1)) }
     }
 
     /// What a shard has taken from the others.

@@ -50,6 +50,8 @@ pub struct Taken {
 pub struct Road {
     /// Parcels that have no receipt.
     pub parcels: u64,
+    /// None of them has a lower number: scans begin here, behind what is gone.
+    pub low: u64,
     /// The last one that is on its way; as long as there is one, no other leaves.
     pub sent: Option<u64>,
     /// When they leave again if there is no receipt, on the monotonic clock: the other shard may have begun anew.
@@ -62,6 +64,14 @@ pub struct Road {
 pub type Outbox = BTreeMap<u16, Road>;
 
 impl Road {
+    /// Books a parcel, whose number is higher than those before.
+    pub fn book(&mut self, number: u64) {
+        if self.parcels == 0 {
+            self.low = number;
+        }
+        self.parcels += 1;
+    }
+
     /// When parcels leave, on the monotonic clock: at once where nothing is on its way.
     pub fn leaves_ms(&self) -> Option<u64> {
         (self.parcels > 0).then(|| self.sent.map_or(0, |_| self.again_ms))

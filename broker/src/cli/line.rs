@@ -57,11 +57,12 @@ pub fn parse(line: &str) -> Result<Message, String> {
     Ok(message)
 }
 
-/// The parser's own words, without the line: it sees only one.
+/// The parser's own words, without the line where it sees only one.
 fn problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
-        Some((problem, _)) => format!("{problem} (column {})", error.column()),
+        Some((problem, _)) if error.line() == 1 => format!("{problem} (column {})", error.column()),
+        Some((problem, _)) => format!("{problem} (line {}, column {})", error.line(), error.column()),
         None => text,
     }
 }
@@ -135,6 +136,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, part) in [
+            ("{\n \"bodi\": 1}", "(line 2, column 7)"),
             (r#"{"bodi": 1}"#, "unknown field `bodi`, expected one of `body`, `message_id`"),
             (r#"{"properties": {"a": [1]}}"#, "properties.a: [1] is not a value"),
             (r#"{"message_id": true}"#, "true is not an id"),

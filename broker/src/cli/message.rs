@@ -67,6 +67,20 @@ pub fn scheduled(peeked: &PeekedMessage) -> Row {
     content(row.column("message_id", message.message_id.as_ref().map(id_to_json)), message, None)
 }
 
+/// A message that the broker has added nothing to.
+pub fn sent(message: &Message) -> Row {
+    content(Row::new().column("message_id", message.message_id.as_ref().map(id_to_json)), message, None)
+}
+
+/// The fields of a message beside body and properties; null where they are not set.
+pub fn header(message: &Message) -> Vec<(&'static str, Value)> {
+    let named = [
+        ("message_id", json!(message.message_id.as_ref().map(id_to_json))),
+        ("subject", json!(message.subject)),
+    ];
+    named.into_iter().chain(fields(message)).filter(|(name, _)| *name != "properties").collect()
+}
+
 fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     let row = Row::new().column("sequence", envelope.sequence);
     let row = match envelope.state {

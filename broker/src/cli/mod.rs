@@ -11,6 +11,7 @@ mod connect;
 mod consumers;
 mod dlq;
 mod entity;
+mod explain;
 mod failure;
 mod filter;
 mod line;

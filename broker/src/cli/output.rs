@@ -104,6 +104,15 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
+    /// Shows one thing: a text of several lines to people, a row to programs.
+    pub fn told(&mut self, text: &str, row: &Row) -> io::Result<()> {
+        if self.output != Output::Table {
+            return self.one(row);
+        }
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
     /// Says that something was done: a sentence to people, a row to programs.
     pub fn done(&mut self, sentence: &str, row: &Row) -> io::Result<()> {
         if self.output != Output::Table {
@@ -227,9 +236,21 @@ fn text(value: &Value) -> String {
             shown.push('…');
             break;
         }
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        show(c, &mut shown);
     }
     shown
+}
+
+/// A text with nothing in it that could command the terminal, or break the line.
+pub fn harmless(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        show(c, &mut shown);
+        shown
+    })
+}
+
+fn show(c: char, shown: &mut String) {
+    if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
 }
 
 /// Characters of a value that tables show; JSON shows all of it.

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::value::JSON_TYPE;
 use super::{parse, pipeline};
 use clap::{ArgGroup, Args};
-use postrider_protocol::message::Message;
+use postrider_protocol::message::{Message, is_same_name};
 use postrider_protocol::value::Value;
 use serde_json::Value as Json;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub struct Send {
 
 /// The header of one message.
 #[derive(Args)]
-struct Fields {
+pub struct Fields {
     /// Identifies the message
     #[arg(long, value_name = "ID", requires = "one")]
     message_id: Option<String>,
@@ -106,20 +106,27 @@ impl Send {
 
 impl Fields {
     fn message(self, body: Vec<u8>) -> Result<Message, Failure> {
-        let implied = || is_json_document(&body).then(|| JSON_TYPE.to_owned());
+        let content_type = is_json_document(&body).then(|| JSON_TYPE.to_owned());
+        self.upon(Message { content_type, body: body.into(), ..Message::default() })
+    }
+
+    /// The message with what the flags say of it.
+    pub fn upon(self, message: Message) -> Result<Message, Failure> {
+        let flags = self.properties;
+        let is_flag = |name: &str| flags.iter().any(|(flag, _)| is_same_name(flag, name));
+        let kept = message.properties.into_iter().filter(|(name, _)| !is_flag(name)).collect::<Vec<_>>();
         let message = Message {
-            message_id: self.message_id.map(Into::into),
-            correlation_id: self.correlation_id.map(Into::into),
-            subject: self.subject,
-            reply_to: self.reply_to,
-            content_type: self.content_type.or_else(implied),
-            properties: self.properties,
-            session_id: self.session,
-            scheduled_enqueue_time_ms: self.at,
-            priority: self.priority,
-            cost: self.cost,
-            body: body.into(),
-            ..Message::default()
+            message_id: self.message_id.map(Into::into).or(message.message_id),
+            correlation_id: self.correlation_id.map(Into::into).or(message.correlation_id),
+            subject: self.subject.or(message.subject),
+            reply_to: self.reply_to.or(message.reply_to),
+            content_type: self.content_type.or(message.content_type),
+            properties: kept.into_iter().chain(flags).collect(),
+            session_id: self.session.or(message.session_id),
+            scheduled_enqueue_time_ms: self.at.or(message.scheduled_enqueue_time_ms),
+            priority: self.priority.or(message.priority),
+            cost: self.cost.or(message.cost),
+            ..message
         };
         let message = self.ttl.into_iter().fold(message, Message::with_ttl);
         let message = self.delay.into_iter().fold(message, Message::with_delay);

@@ -2,6 +2,7 @@
 
 use super::connect::Global;
 use super::entity;
+use super::explain::Explain;
 use super::failure::Failure;
 use super::options::TopicOptions;
 use clap::{Args, Subcommand};
@@ -31,6 +32,7 @@ pub enum Topic {
     /// Change the options of a topic
     #[command(after_help = examples!("postrider topic update order-events --max-message-bytes 1048576"))]
     Update(Change),
+    Explain(Explain),
     /// Delete a topic, its subscriptions and their messages
     #[command(after_help = examples!("postrider topic delete order-events"))]
     Delete {
@@ -59,6 +61,7 @@ impl Topic {
             Topic::Update(change) => {
                 entity::update(global, KIND, &change.name, change.options.options()?).await
             }
+            Topic::Explain(explain) => explain.run(global).await,
             Topic::Delete { name } => entity::delete(global, KIND, &name).await,
         }
     }

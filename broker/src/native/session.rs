@@ -144,7 +144,8 @@ impl Session {
             Request::Flow(flow) if !flow.drain => return Ok(()),
             Request::Peek { .. } | Request::List(_) | Request::Get { .. } => HEAVY,
             Request::Causes { .. } | Request::ListSessions { .. } | Request::Consumers { .. } => HEAVY,
-            Request::ListSchedules { .. } | Request::ListRules { .. } | Request::Trace { .. } => HEAVY,
+            Request::ListSchedules { .. } | Request::ListRules { .. } => HEAVY,
+            Request::Explain { .. } | Request::Trace { .. } => HEAVY,
             _ => 1,
         };
         let taken = self.in_flight.acquire_many(permits).await;

@@ -101,6 +101,10 @@ impl Translator {
             Request::ListRules { subscription, after, limit } => {
                 question(ticket, &subscription, Question::Rules { after, limit })
             }
+            Request::Explain { topic, message, after, limit } => {
+                let message = Box::new(Incoming::parse(message)?);
+                question(ticket, &topic, Question::Explain { message, after, limit })
+            }
             Request::Consumers { address } => question(ticket, &address, Question::Consumers),
             Request::Trace { message_id, entity, from, limit } => {
                 let query = trace_query(message_id, &entity, from, limit)?;

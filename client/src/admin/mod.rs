@@ -1,6 +1,7 @@
 //! Administration: entities, rules, and a look into queues.
 
 mod bulk;
+mod explain;
 mod peek;
 mod queue;
 mod redrive;
@@ -9,6 +10,7 @@ mod schedules;
 mod trace;
 
 pub use bulk::{Progress, Purge};
+pub use explain::{ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation};
 pub use peek::{PeekPage, PeekQuery, PeekStream, PeekedMessage};
 pub use redrive::{CameBack, Redrive, RedriveBuilder, RedriveOutcome};
 pub use trace::Trace;

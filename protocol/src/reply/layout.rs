@@ -6,6 +6,7 @@ use super::{
 };
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
+use crate::explain::Explained;
 use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::rule::RuleInfo;
@@ -42,6 +43,7 @@ impl Reply {
             Reply::Sessions { .. } => opcode::SESSIONS,
             Reply::Schedules { .. } => opcode::SCHEDULES,
             Reply::Rules { .. } => opcode::RULES,
+            Reply::Explained(_) => opcode::EXPLAINED,
             Reply::Consumers(_) => opcode::CONSUMERS,
             Reply::Traced { .. } => opcode::TRACED,
             Reply::Status(_) => opcode::STATUS,
@@ -118,6 +120,7 @@ impl Reply {
                 out.put_u8(u8::from(*more));
                 wire::put_list(out, rules, |out, rule| rule.put(out));
             }
+            Reply::Explained(explained) => explained.put(out),
             Reply::Consumers(info) => info.put(out),
             Reply::Traced { steps, next } => {
                 out.put_u8(u8::from(next.is_some()));
@@ -187,6 +190,7 @@ impl Reply {
                 more: reader.bool("more")?,
                 rules: reader.list("rules", RuleInfo::LEAST_BYTES, PAGE, RuleInfo::read)?,
             },
+            opcode::EXPLAINED => Reply::Explained(Explained::read(reader)?),
             opcode::PEEKED => Reply::Peeked {
                 next: reader.u64("next")?,
                 messages: reader.list("messages", Peeked::LEAST_BYTES, PAGE, Peeked::read)?,

@@ -12,6 +12,7 @@ pub use queue::{CauseInfo, ConsumerInfo, ConsumersInfo, SessionInfo};
 
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
+use crate::explain::Explained;
 use crate::rule::RuleInfo;
 use crate::schedule::ScheduleInfo;
 use crate::trace::{Step, TraceCursor};
@@ -170,6 +171,8 @@ pub enum Reply {
         /// Whether there are more behind the last one.
         more: bool,
     },
+    /// What the rules of a topic say of a message.
+    Explained(Explained),
     /// Messages that were peeked at.
     Peeked {
         /// In the order of their numbers.
@@ -239,6 +242,7 @@ pub mod opcode {
     pub const ENTITY: u8 = 0xb0;
     pub const ENTITIES: u8 = 0xb1;
     pub const RULES: u8 = 0xb2;
+    pub const EXPLAINED: u8 = 0xb3;
     pub const PEEKED: u8 = 0xc0;
     pub const WORKED: u8 = 0xc1;
     pub const CAUSES: u8 = 0xc2;

@@ -8,8 +8,8 @@ use crate::selection::check_filter;
 use bytes::Bytes;
 
 impl Request {
-    /// Refuses an id, a filter, a schedule, a session's name or its state beyond their limits, a list of numbers without
-    /// any, and a transaction of nothing or of too much.
+    /// Refuses an id, a filter, a schedule, a session's name or its state, and a message to be explained beyond their
+    /// limits, a list of numbers without any, and a transaction of nothing or of too much.
     ///
     /// Names, options, rules and messages have checks of their own.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -19,6 +19,7 @@ impl Request {
             Request::ReceiveDeferred { sequences, .. } | Request::Scheduled { sequences, .. } => {
                 check_sequences(sequences)
             }
+            Request::Explain { message, .. } => check_explained(message),
             Request::PutSchedule { schedule, .. } => schedule.check(),
             Request::Transact { operations, .. } => check_operations(operations),
             Request::Peek { filter, .. } => check_filter(filter),
@@ -53,6 +54,17 @@ fn check_state(state: &Bytes) -> Result<(), Refusal> {
         return Ok(());
     }
     let text = format!("the session's state has {size} bytes, at most {most} are allowed");
+    Err(Refusal::new(ErrorCode::MessageTooLarge, text))
+}
+
+fn check_explained(message: &Bytes) -> Result<(), Refusal> {
+    let (size, most) = (message.len(), limits::EXPLAINED_MESSAGE_BYTES);
+    if size <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "the message has {size} bytes, at most {most} are explained; leave out the body, which rules do not see"
+    );
     Err(Refusal::new(ErrorCode::MessageTooLarge, text))
 }
 

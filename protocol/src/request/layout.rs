@@ -4,6 +4,7 @@ use super::settle::read_settle_items;
 use super::{
     Flow, Hello, Listing, OpenReceiver, Operation, Request, ScheduledAction, Selection, Stamp, States, opcode,
 };
+use crate::explain::After;
 use crate::frame::{Frame, put_frame};
 use crate::limits;
 use crate::options::{EntityKind, Options};
@@ -71,6 +72,7 @@ impl Request {
             Request::DeleteRule { .. } => opcode::DELETE_RULE,
             Request::PromoteRule { .. } => opcode::PROMOTE_RULE,
             Request::ListRules { .. } => opcode::LIST_RULES,
+            Request::Explain { .. } => opcode::EXPLAIN,
             Request::Peek { .. } => opcode::PEEK,
             Request::Purge { .. } => opcode::PURGE,
             Request::Redrive { .. } => opcode::REDRIVE,
@@ -178,6 +180,12 @@ impl Request {
                 wire::put_text(out, rule);
             }
             Request::List(listing) => listing.put(out),
+            Request::Explain { topic, message, after, limit } => {
+                wire::put_text(out, topic);
+                after.put(out);
+                out.put_u32(*limit);
+                wire::put_blob(out, message);
+            }
             _ => self.put_content_fields(out),
         }
     }
@@ -333,6 +341,12 @@ impl Request {
                 subscription: reader.text("subscription")?,
                 after: reader.text("after")?,
                 limit: reader.u32("limit")?,
+            },
+            opcode::EXPLAIN => Request::Explain {
+                topic: reader.text("topic")?,
+                after: After::read(reader)?,
+                limit: reader.u32("limit")?,
+                message: reader.blob("message")?,
             },
             _ => return Self::read_content_fields(code, reader),
         })

@@ -11,6 +11,7 @@ pub use receiver::{Flow, OpenReceiver, ReceiveMode, SessionWish};
 pub use settle::{SettleItem, Settlement};
 pub use transact::Operation;
 
+use crate::explain::After;
 use crate::options::{EntityKind, Options};
 use crate::rule::Rule;
 use crate::schedule::Schedule;
@@ -269,6 +270,17 @@ pub enum Request {
         /// Rules in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
         limit: u32,
     },
+    /// Asks what the rules of a topic would say of a message.
+    Explain {
+        /// The topic's name.
+        topic: String,
+        /// The message, as it would be published.
+        message: Bytes,
+        /// Where the answer before this one ended.
+        after: After,
+        /// Rules in the answer, at most [`crate::limits::LISTING_ENTRIES`]; 0 for that many.
+        limit: u32,
+    },
     /// Looks at messages without touching them.
     Peek {
         /// The queue.
@@ -383,6 +395,7 @@ pub mod opcode {
     pub const DELETE_RULE: u8 = 0x36;
     pub const PROMOTE_RULE: u8 = 0x37;
     pub const LIST_RULES: u8 = 0x38;
+    pub const EXPLAIN: u8 = 0x39;
     pub const PEEK: u8 = 0x40;
     pub const PURGE: u8 = 0x41;
     pub const REDRIVE: u8 = 0x42;

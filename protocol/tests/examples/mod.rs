@@ -5,6 +5,9 @@
 use bytes::{Bytes, BytesMut};
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::explain::{
+    After, Explained, ExplainedRule, ExplainedSubscription, Fate, Outcome, Part, Verdict,
+};
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
 use postrider_protocol::options::{
     EntityKind, FAIR_KEY, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options, RETRY,
@@ -254,7 +257,13 @@ pub fn requests() -> Vec<Request> {
         },
         Request::DeleteRule { stamp: STAMP, subscription: subscription.clone(), rule: "urgent".into() },
         Request::PromoteRule { stamp: STAMP, subscription: subscription.clone(), rule: "sql".into() },
-        Request::ListRules { subscription, after: "none".into(), limit: 105 },
+        Request::ListRules { subscription: subscription.clone(), after: "none".into(), limit: 105 },
+        Request::Explain {
+            topic: "order-events".into(),
+            message: Message { subject: Some("OrderCreated".into()), ..Message::default() }.encode(),
+            after: After { subscription, rule: "none".into() },
+            limit: 106,
+        },
         Request::Peek {
             address: "email-queue".into(),
             from: 17,
@@ -496,6 +505,7 @@ pub fn replies() -> Vec<Reply> {
         },
         Reply::Schedules { schedules: vec![ScheduleInfo { schedule: schedule(), next_ms: 1 }], more: true },
         Reply::Rules { rules: rule_infos(), more: true },
+        Reply::Explained(explained()),
         Reply::Consumers(consumers()),
         Reply::Traced { steps: vec![step()], next: Some(TraceCursor { shard: 1, row: 2, step: 3 }) },
         Reply::Status(StatusInfo {
@@ -520,6 +530,48 @@ pub fn replies() -> Vec<Reply> {
         ]),
         Reply::SessionState { state: None, changed_ms: 0 },
     ]
+}
+
+/// A rule of each verdict, and each fate.
+fn explained() -> Explained {
+    let part = |depth, text: &str, value: &str| Part { depth, text: text.into(), value: value.into() };
+    let rule = |name: &str, verdict, filter| ExplainedRule {
+        name: name.into(),
+        shadow: verdict == Verdict::False,
+        action: if verdict == Verdict::True { "SET a = 1".into() } else { String::new() },
+        verdict,
+        filter,
+    };
+    let dead_letter =
+        Fate::DeadLetter { reason: "FilterEvaluationFailed".into(), description: "rule d".into() };
+    let fates = [Fate::Copy(None), Fate::Copy(Some(Bytes::from_static(b"message"))), dead_letter];
+    let fates = fates.into_iter().chain([Fate::Dropped("division by zero".into())]);
+    let rules = vec![
+        rule("a", Verdict::True, vec![part(0, "b = 2", "TRUE"), part(1, "b", "2")]),
+        rule("b", Verdict::False, vec![part(0, "false", "FALSE")]),
+        rule("c", Verdict::Unknown, vec![part(0, "x > 1", "UNKNOWN"), part(1, "x", "missing")]),
+        rule("d", Verdict::Failed, vec![part(0, "1 / b > 1", "error: division by zero in 1 / b")]),
+    ];
+    let payment = ExplainedSubscription {
+        name: "order-events/subscriptions/payment".into(),
+        disabled: String::new(),
+        rules,
+        outcomes: fates
+            .zip(["", "a", "d", "d"])
+            .map(|(fate, rule)| Outcome { rule: rule.into(), fate })
+            .collect(),
+    };
+    let off = ExplainedSubscription {
+        name: "order-events/subscriptions/stock".into(),
+        disabled: "send-disabled".into(),
+        ..ExplainedSubscription::default()
+    };
+    Explained {
+        more: true,
+        unmatched: true,
+        fall_through: "order-events/subscriptions/rest".into(),
+        subscriptions: vec![payment, off],
+    }
 }
 
 /// The request's name. No wildcard: a new variant does not compile until it has a name and an example.
@@ -550,6 +602,7 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::DeleteRule { .. } => "DeleteRule",
         Request::PromoteRule { .. } => "PromoteRule",
         Request::ListRules { .. } => "ListRules",
+        Request::Explain { .. } => "Explain",
         Request::Peek { .. } => "Peek",
         Request::Purge { .. } => "Purge",
         Request::Redrive { .. } => "Redrive",
@@ -588,6 +641,7 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Sessions { .. } => "Sessions",
         Reply::Schedules { .. } => "Schedules",
         Reply::Rules { .. } => "Rules",
+        Reply::Explained(_) => "Explained",
         Reply::Consumers(_) => "Consumers",
         Reply::Traced { .. } => "Traced",
         Reply::Status(_) => "Status",
@@ -595,9 +649,9 @@ pub fn reply_name(reply: &Reply) -> &'static str {
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 36;
+pub const REQUESTS: usize = 37;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 24;
+pub const REPLIES: usize = 25;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

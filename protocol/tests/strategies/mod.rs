@@ -5,6 +5,9 @@
 use bytes::Bytes;
 use postrider_protocol::entity::{Counters, EntityInfo};
 use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::explain::{
+    After, Explained, ExplainedRule, ExplainedSubscription, Fate, Outcome, Part, Verdict,
+};
 use postrider_protocol::limits;
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
 use postrider_protocol::options::{Allowed, EntityKind, Options, TABLE, UNSET};
@@ -400,6 +403,14 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
         (text(), text(), any::<u32>())
             .prop_map(|(subscription, after, limit)| Request::ListRules { subscription, after, limit })
             .boxed(),
+        (text(), bytes(), (text(), text()), any::<u32>())
+            .prop_map(|(topic, message, (subscription, rule), limit)| Request::Explain {
+                topic,
+                message,
+                after: After { subscription, rule },
+                limit,
+            })
+            .boxed(),
         Just(Request::Status).boxed(),
     ]
     .into_iter()
@@ -730,6 +741,7 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
         (vec(rule_info(), 0..4), any::<bool>())
             .prop_map(|(rules, more)| Reply::Rules { rules, more })
             .boxed(),
+        explained().prop_map(Reply::Explained).boxed(),
         consumers_info().prop_map(Reply::Consumers).boxed(),
         (vec(step(), 0..4), option::of(cursor()))
             .prop_map(|(steps, next)| Reply::Traced { steps, next })
@@ -740,6 +752,44 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
             .boxed(),
         status().prop_map(Reply::Status).boxed(),
     ]
+}
+
+fn explained() -> impl Strategy<Value = Explained> {
+    let part = (0..limits::FILTER_CHARS as u16, text(), text()).prop_map(|(depth, text, value)| Part {
+        depth,
+        text,
+        value,
+    });
+    let verdict = select(vec![Verdict::False, Verdict::True, Verdict::Unknown, Verdict::Failed]);
+    let rule = (text(), any::<bool>(), text(), verdict, vec(part, 0..4));
+    let rule = rule.prop_map(|(name, shadow, action, verdict, filter)| ExplainedRule {
+        name,
+        shadow,
+        action,
+        verdict,
+        filter,
+    });
+    let fate = prop_oneof![
+        option::of(bytes()).prop_map(Fate::Copy),
+        (text(), text()).prop_map(|(reason, description)| Fate::DeadLetter { reason, description }),
+        text().prop_map(Fate::Dropped),
+    ];
+    let outcome = (text(), fate).prop_map(|(rule, fate)| Outcome { rule, fate });
+    let subscription = (text(), text(), vec(rule, 0..4), vec(outcome, 0..4));
+    let subscription = subscription.prop_map(|(name, disabled, rules, outcomes)| ExplainedSubscription {
+        name,
+        disabled,
+        rules,
+        outcomes,
+    });
+    (any::<[bool; 2]>(), text(), vec(subscription, 0..4)).prop_map(
+        |([more, unmatched], fall_through, subscriptions)| Explained {
+            more,
+            unmatched,
+            fall_through,
+            subscriptions,
+        },
+    )
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {

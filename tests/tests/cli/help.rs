@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["topic", "list"],
     &["topic", "show"],
     &["topic", "update"],
+    &["topic", "explain"],
     &["topic", "delete"],
     &["subscription", "create"],
     &["subscription", "list"],

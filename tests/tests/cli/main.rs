@@ -3,6 +3,7 @@
 mod browse;
 mod deadletters;
 mod entities;
+mod explain;
 mod help;
 mod messages;
 mod options;

@@ -6,6 +6,7 @@ mod browse;
 mod deadletters;
 mod deferred;
 mod duplicates;
+mod explain;
 mod forwarding;
 mod lasting;
 mod limits;

@@ -135,6 +135,11 @@ fn shown(expression: &Expression, given: &Given<'_>) -> String {
     }
 }
 
+/// A value as explanations show it.
+pub(crate) fn shown_value(value: &Value) -> String {
+    Shown(value).to_string()
+}
+
 struct Shown<'a>(&'a Value);
 
 impl fmt::Display for Shown<'_> {

@@ -24,6 +24,7 @@ mod view;
 
 pub use action::Action;
 pub use eval::{EvaluationError, Properties, Truth};
+pub(crate) use explain::shown_value as shown;
 pub use explain::{Explanation, SHOWN_CHARS};
 pub use leading::{Constant, Leading, Named};
 pub use names::{SYSTEM_PROPERTIES, system as system_property};

@@ -1,6 +1,7 @@
 //! Rules of topics' subscriptions: each is parsed once, when it is put or loaded, and found through the index of its
 //! topic.
 
+mod explained;
 mod index;
 mod parsed;
 

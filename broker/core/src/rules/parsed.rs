@@ -57,9 +57,14 @@ impl ParsedRule {
 
     /// Whether it lets a message through.
     pub(crate) fn judge(&self, message: &Message) -> Result<bool, EvaluationError> {
+        Ok(self.truth(message)? == Truth::True)
+    }
+
+    /// What its filter says of a message.
+    pub(super) fn truth(&self, message: &Message) -> Result<Truth, EvaluationError> {
         match &self.sql {
-            Some(sql) => Ok(sql.matches(message)? == Truth::True),
-            None => Ok(self.rule.filter.matches(message)),
+            Some(sql) => sql.matches(message),
+            None => Ok(Truth::from(self.rule.filter.matches(message))),
         }
     }
 

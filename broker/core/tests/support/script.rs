@@ -10,7 +10,9 @@ use postrider_core::command::{
 use postrider_core::limits::Window;
 use postrider_core::shard::Turn;
 use postrider_protocol::error::Refusal;
+use postrider_protocol::explain::After;
 use postrider_protocol::options::EntityKind;
+use postrider_protocol::reply::Reply;
 use postrider_protocol::request::{
     Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp,
 };
@@ -139,6 +141,7 @@ impl Script {
                 let limit = line.number("limit").unwrap_or(0) as u32;
                 self.out.push(reply_text(&shard.rules(&line.entity(), after, limit)));
             }
+            "explain" => self.explain(line),
             "sessions" => {
                 self.flush();
                 let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
@@ -312,6 +315,26 @@ impl Script {
         let shard = &self.world.shards[usize::from(self.world.home(&address.entity))];
         let reply = shard.answer(&self.world.rows, &address, &question).unwrap();
         self.out.push(format!("reply {}: {}", line.verb, reply_text(&reply)));
+    }
+
+    /// What the rules of a topic would do with a message, page by page where a page has a limit.
+    fn explain(&mut self, line: &Line) {
+        self.flush();
+        let limit = line.number("limit").unwrap_or(0) as u32;
+        let shard = &self.world.shards[usize::from(self.world.home(&line.entity()))];
+        for message in line.messages() {
+            let mut after = After::default();
+            loop {
+                let message = Box::new(incoming(&message));
+                let question = Question::Explain { message, after, limit };
+                let reply = shard.answer(&self.world.rows, &line.address(0), &question).unwrap();
+                self.out.extend(show::explained(&reply));
+                match reply {
+                    Reply::Explained(page) if page.more => after = page.end(),
+                    _ => break,
+                }
+            }
+        }
     }
 
     fn receive_deferred(&mut self, line: &Line) {

@@ -9,6 +9,7 @@ use postrider_core::page::{Page, PageState};
 use postrider_core::queue;
 use postrider_protocol::entity::EntityInfo;
 use postrider_protocol::error::Refusal;
+use postrider_protocol::explain::{ExplainedSubscription, Fate, Outcome, Part};
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::Lane;
 use postrider_protocol::options::Options;
@@ -16,6 +17,7 @@ use postrider_protocol::reply::{CauseInfo, ConsumerInfo, Peeked, Published, Repl
 use postrider_protocol::rule::{Rule, RuleInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
 use postrider_protocol::token::LockToken;
+use postrider_protocol::value::Value;
 use std::collections::BTreeMap;
 
 /// Names for what only has numbers.
@@ -510,6 +512,54 @@ pub fn consumers(answer: &Reply) -> Vec<String> {
         )
     };
     std::iter::once(units).chain(info.consumers.iter().map(line)).collect()
+}
+
+/// What the rules of a topic would do, a line each for subscriptions, rules, parts of filters and outcomes.
+pub fn explained(answer: &Reply) -> Vec<String> {
+    let Reply::Explained(page) = answer else { return vec![reply_text(answer)] };
+    let end = match (page.unmatched, page.fall_through.as_str()) {
+        (false, _) => "wanted".to_owned(),
+        (true, "") => "unmatched".to_owned(),
+        (true, name) => format!("unmatched, falls through to {name}"),
+    };
+    let lines = page.subscriptions.iter().flat_map(explained_part);
+    let end = format!("{end}{}", if page.more { ", and more" } else { "" });
+    lines.chain([end]).collect()
+}
+
+fn explained_part(part: &ExplainedSubscription) -> Vec<String> {
+    let disabled = if part.disabled.is_empty() { String::new() } else { format!(" ({})", part.disabled) };
+    let mut lines = vec![format!("{}{disabled}", part.name)];
+    for rule in &part.rules {
+        let shadow = if rule.shadow { " (shadow)" } else { "" };
+        let action = if rule.action.is_empty() { String::new() } else { format!(" -> {}", rule.action) };
+        lines.push(format!("  rule {}{shadow}: {}{action}", rule.name, rule.verdict));
+        let part = |part: &Part| {
+            let indent = 4 + 2 * usize::from(part.depth);
+            format!("{:indent$}{}: {}", "", part.text, part.value)
+        };
+        lines.extend(rule.filter.iter().map(part));
+    }
+    lines.extend(part.outcomes.iter().map(outcome));
+    lines
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    let by = if outcome.rule.is_empty() { String::new() } else { format!(" by {}", outcome.rule) };
+    match &outcome.fate {
+        Fate::Copy(None) => "  => a copy".to_owned(),
+        Fate::Copy(Some(message)) => {
+            let message = Message::decode(message.clone()).unwrap();
+            let value = |(name, value): &(String, Value)| format!(" {name}={value}");
+            let properties: Vec<_> = message.properties.iter().map(value).collect();
+            let subject = message.subject.map(|subject| format!(" subject={subject}")).unwrap_or_default();
+            format!("  => a copy{by}:{subject}{}", properties.concat())
+        }
+        Fate::DeadLetter { reason, description } => {
+            format!("  => a dead letter{by}: {reason}, {description:?}")
+        }
+        Fate::Dropped(error) => format!("  => nothing{by}: {error}"),
+    }
 }
 
 fn next_text(next: u64) -> String {

@@ -30,6 +30,9 @@ impl Shard {
             },
             Question::Schedules { after, limit } => Ok(self.schedules(&address.entity, after, *limit)),
             Question::Rules { after, limit } => Ok(self.rules(&address.entity, after, *limit)),
+            Question::Explain { message, after, limit } => {
+                Ok(self.explain(&address.entity, message, after, *limit))
+            }
             Question::Sessions { after, limit } => match self.queue_at(address) {
                 Ok(queue) => Ok(self.list_sessions(queue, after, *limit)),
                 Err(refusal) => Ok(Reply::Refused(refusal)),

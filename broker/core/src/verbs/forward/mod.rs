@@ -88,7 +88,7 @@ impl Shard {
         }
         let shard = cx.places.shard_of(to);
         self.row.last_parcel += 1;
-        self.outbox.entry(shard).or_default().parcels += 1;
+        self.outbox.entry(shard).or_default().book(self.row.last_parcel);
         let parcel = Parcel { from, to: to.as_str().to_owned(), records };
         self.remember(Fact::Parcel(shard, self.row.last_parcel, parcel));
     }
@@ -111,7 +111,8 @@ impl Shard {
 
     fn next_parcels(&self, cx: &Context<'_>, to: u16) -> Result<Vec<(u64, Parcel)>, Damage> {
         let (mut parcels, mut bytes) = (Vec::new(), 0);
-        self.rows(cx).scan(&KeyRange::parcels(self.id, to, u64::MAX), &mut |key, value| {
+        let low = self.outbox.get(&to).map_or(0, |road| road.low);
+        self.rows(cx).scan(&KeyRange::parcels(self.id, to, low, u64::MAX), &mut |key, value| {
             let Key::Parcel(_, _, number) = Key::decode(key)? else { return Ok(false) };
             let parcel = read_row("a parcel", Bytes::copy_from_slice(value), Parcel::read)?;
             bytes += parcel.bytes();
@@ -124,7 +125,9 @@ impl Shard {
     /// Another shard says what it has taken: those parcels are gone, and what it gave back stays here.
     pub(crate) fn receipt(&mut self, cx: &Context<'_>, from: u16, taken: &Taken) -> Result<(), Damage> {
         let mut numbers = Vec::new();
-        self.rows(cx).scan(&KeyRange::parcels(self.id, from, taken.last), &mut |key, _| {
+        // A receipt may come again.
+        let low = self.outbox.get(&from).map_or(0, |road| road.low).min(taken.last);
+        self.rows(cx).scan(&KeyRange::parcels(self.id, from, low, taken.last), &mut |key, _| {
             if let Key::Parcel(_, _, number) = Key::decode(key)? {
                 numbers.push(number);
             }
@@ -138,6 +141,7 @@ impl Shard {
         }
         let Some(road) = self.outbox.get_mut(&from) else { return Ok(()) };
         road.parcels -= numbers.len() as u64;
+        road.low = road.low.max(taken.last + 1);
         if road.sent.is_some_and(|sent| sent <= taken.last) {
             road.sent = None;
             self.hungry.extend(std::mem::take(&mut road.stopped));
@@ -183,8 +187,8 @@ impl Shard {
     /// In recovery: what is on its way, what came, and what there is to be passed on.
     pub(crate) fn load_outbox(&mut self, rows: &dyn Rows) -> Result<(), Damage> {
         rows.scan(&KeyRange::all_parcels(self.id), &mut |key, _| {
-            if let Key::Parcel(_, to, _) = Key::decode(key)? {
-                self.outbox.entry(to).or_default().parcels += 1;
+            if let Key::Parcel(_, to, number) = Key::decode(key)? {
+                self.outbox.entry(to).or_default().book(number);
             }
             Ok(true)
         })?;

@@ -1,6 +1,7 @@
 //! Publishing to queues and topics.
 
 mod duplicates;
+mod explain;
 mod room;
 mod scheduled;
 mod topic;
@@ -11,7 +12,9 @@ use crate::page::{Mark, NEVER_MS};
 use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::shard::Shard;
-use crate::verbs::publish::room::Needs;
+use crate::verbs::publish::room::{Needs, QUEUE_FULL};
+use crate::verbs::sessions::SESSION_MISSING;
+use crate::verbs::settle::moves::Cause;
 use postrider_protocol::error::Refusal;
 use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::name::EntityName;
@@ -71,6 +74,31 @@ impl<'a> Coming<'a> {
         }
         record.expires_at_ms = mark.expires_at_ms();
         queue.append_record(now, rank, mark, &record, 0)
+    }
+}
+
+/// How a message comes into a queue.
+struct Entry {
+    mark: Mark,
+    rank: usize,
+    /// What it needs of a queue with limits.
+    needs: Option<Needs>,
+}
+
+/// Why a message goes to the dead letters at the door of a queue.
+enum Shut {
+    /// It has no session, and must have one.
+    NoSession,
+    /// There is no room, as the text says.
+    Full(String),
+}
+
+impl Shut {
+    fn cause(&self) -> Cause<'_> {
+        match self {
+            Shut::NoSession => SESSION_MISSING,
+            Shut::Full(why) => Cause { reason: QUEUE_FULL, description: why },
+        }
     }
 }
 
@@ -194,27 +222,37 @@ impl Shard {
         topic_ttl_ms: u64,
         coming: Coming<'_>,
     ) -> Result<u64, Damage> {
-        let incoming = coming.incoming;
-        if self.sessions.contains_key(&id) && incoming.message.session_id.is_none() {
-            return Ok(self.refuse_without_session(cx, id, coming));
-        }
-        let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
-        let mark = coming.mark(cx.now, settings, topic_ttl_ms);
-        let rank = settings.rank(incoming.message.priority);
-        if settings.is_limited() {
-            let needs = Needs { messages: 1, bytes: mark.record_bytes(&incoming.bytes, coming.rule) };
-            if let Err(full) = self.check_room(id, needs) {
-                return Ok(self.shut_out(cx, id, coming, &full.message));
-            }
+        let entry = match self.entry(cx.now, id, topic_ttl_ms, coming) {
+            Ok(entry) => entry,
+            Err(Shut::NoSession) => return Ok(self.refuse_without_session(cx, id, coming)),
+            Err(Shut::Full(why)) => return Ok(self.shut_out(cx, id, coming, &why)),
+        };
+        if let Some(needs) = entry.needs {
             self.make_room(cx, id, needs)?;
         }
         self.touched.insert(id);
         self.hungry.insert(id);
         let queue = self.queues.get_mut(&id).expect("a queue or subscription has its queues from birth");
-        let sequence = coming.append(cx.now, queue, rank, mark);
-        self.book_session(cx.now, id, incoming.message.session_id.as_deref(), sequence);
-        self.journal.accepted(id, sequence, &incoming.message, coming.moved.is_some());
+        let sequence = coming.append(cx.now, queue, entry.rank, entry.mark);
+        self.book_session(cx.now, id, coming.incoming.message.session_id.as_deref(), sequence);
+        self.journal.accepted(id, sequence, &coming.incoming.message, coming.moved.is_some());
         Ok(sequence)
+    }
+
+    /// How a message would come into a queue as it is now, or why it would be a dead letter instead.
+    fn entry(&self, now: Now, id: QueueId, topic_ttl_ms: u64, coming: Coming<'_>) -> Result<Entry, Shut> {
+        let message = &coming.incoming.message;
+        if self.sessions.contains_key(&id) && message.session_id.is_none() {
+            return Err(Shut::NoSession);
+        }
+        let settings = &self.catalog.get(id.entity).expect("a queue has an entity").settings;
+        let mark = coming.mark(now, settings, topic_ttl_ms);
+        let bytes = || mark.record_bytes(&coming.incoming.bytes, coming.rule);
+        let needs = settings.is_limited().then(|| Needs { messages: 1, bytes: bytes() });
+        if let Some(needs) = needs {
+            self.check_room(id, needs).map_err(|full| Shut::Full(full.message))?;
+        }
+        Ok(Entry { mark, rank: settings.rank(message.priority), needs })
     }
 }
 

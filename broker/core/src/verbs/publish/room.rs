@@ -12,6 +12,9 @@ use postrider_protocol::message::Incoming;
 use postrider_protocol::options::EntityKind;
 use std::collections::BTreeSet;
 
+/// The reason of dead letters that found no place in a queue, or made room there.
+pub(super) const QUEUE_FULL: &str = "QueueFull";
+
 /// Messages that want to get into a queue.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Needs {
@@ -121,7 +124,7 @@ impl Shard {
     /// A message finds no place in a full queue: it goes to the dead letters, under whose number.
     pub(crate) fn shut_out(&mut self, cx: &Context<'_>, id: QueueId, coming: Coming<'_>, why: &str) -> u64 {
         self.count_dropped(id);
-        let cause = Cause { reason: "QueueFull", description: why };
+        let cause = Cause { reason: QUEUE_FULL, description: why };
         self.shut_out_of(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), cause)
     }
 
@@ -133,7 +136,7 @@ impl Shard {
         };
         let slot = self.queues.get(&id).and_then(|queue| queue.slot(at.page, at.index));
         let failed = slot.and_then(Slot::attempts).unwrap_or(0);
-        let cause = Cause { reason: "QueueFull", description: "made room for a newer message" };
+        let cause = Cause { reason: QUEUE_FULL, description: "made room for a newer message" };
         self.copy_to_dead_letters(cx, at, failed, cause)?;
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.change(at.page, at.index, Event::Move);

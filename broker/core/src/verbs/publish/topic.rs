@@ -17,32 +17,54 @@ use postrider_protocol::name::EntityName;
 use postrider_protocol::trace::StepKind;
 
 /// A message on its way from a topic.
-struct FanOut<'a> {
-    topic: u64,
+pub(super) struct FanOut<'a> {
+    pub topic: u64,
     /// Its number there.
-    sequence: u64,
+    pub sequence: u64,
     /// How long the topic lets it live.
-    ttl_ms: u64,
-    coming: Coming<'a>,
+    pub ttl_ms: u64,
+    pub coming: Coming<'a>,
 }
 
 /// What a topic's rules say of a message.
 #[derive(Default)]
-struct Verdict {
+pub(super) struct Verdict {
     /// In the order of the subscriptions.
-    findings: Vec<(u64, Finding)>,
+    pub findings: Vec<(u64, Finding)>,
     /// The shadow rules that would let it through, or failed on it.
     shadows: Vec<(RuleId, bool)>,
 }
 
-/// What is to become of a message in a subscription.
-enum Finding {
+/// What a subscription's rules came to.
+pub(super) enum Finding {
     /// A copy as it came.
     Copy,
     /// A copy that this rule, named in lower case, changes.
     Changed(String),
     /// This rule, as it is called, failed.
     Failed { rule: String, error: String },
+}
+
+/// What becomes of a message in a subscription.
+pub(super) enum Fate {
+    /// A copy as it came.
+    Copy,
+    /// The copy that this rule has changed.
+    Changed { copy: Incoming, rule: String },
+    /// This rule failed; the subscription may keep the message as a dead letter.
+    Failed { rule: String, error: String, is_kept: bool },
+}
+
+impl Fate {
+    /// Whether the message is in the subscription or its dead letters then.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Fate::Copy | Fate::Changed { .. } | Fate::Failed { is_kept: true, .. })
+    }
+}
+
+/// Why a rule's dead letter is there: reason and description.
+pub(super) fn why_failed(rule: &str, error: &str) -> (&'static str, String) {
+    ("FilterEvaluationFailed", format!("rule {rule}: {error}"))
 }
 
 impl Shard {
@@ -66,7 +88,9 @@ impl Shard {
         self.journal.copying(queue, sequence);
         let mut is_taken = false;
         for (subscription, finding) in verdict.findings {
-            is_taken |= self.copy_to(cx, &fan_out, subscription, finding)?;
+            let Some(fate) = self.fate(&fan_out, subscription, &finding, cx.entropy) else { continue };
+            is_taken |= fate.is_taken();
+            self.copy_to(cx, &fan_out, subscription, fate)?;
         }
         if !is_taken {
             self.fall_through(cx, &fan_out)?;
@@ -78,44 +102,64 @@ impl Shard {
         Ok(sequence)
     }
 
-    /// Does what was found; says whether the message is in the subscription or its dead letters now.
+    /// What becomes of the message in a subscription, after what its rules came to.
+    pub(super) fn fate(
+        &self,
+        fan_out: &FanOut<'_>,
+        subscription: u64,
+        finding: &Finding,
+        entropy: u64,
+    ) -> Option<Fate> {
+        let entity = self.catalog.get(subscription)?;
+        let failed = |rule: &str, error: String| Fate::Failed {
+            rule: rule.to_owned(),
+            error,
+            is_kept: entity.settings.dead_letter_on_filter_error,
+        };
+        Some(match finding {
+            Finding::Copy => Fate::Copy,
+            Finding::Failed { rule, error } => failed(rule, error.clone()),
+            Finding::Changed(key) => {
+                let rule = entity.rules.get(key)?;
+                let bits = self.bits_for(entropy, subscription, fan_out.sequence, key);
+                let name = &rule.rule().name;
+                match self.changed(fan_out, subscription, rule, bits) {
+                    Ok(copy) => Fate::Changed { copy, rule: name.clone() },
+                    Err(error) => failed(name, error),
+                }
+            }
+        })
+    }
+
+    /// Lets the subscription have what becomes of the message there.
     fn copy_to(
         &mut self,
         cx: &Context<'_>,
         fan_out: &FanOut<'_>,
         subscription: u64,
-        finding: Finding,
-    ) -> Result<bool, Damage> {
+        fate: Fate,
+    ) -> Result<(), Damage> {
         let (id, coming) = (QueueId::main(subscription), fan_out.coming);
-        match finding {
-            Finding::Copy => self.enqueue(cx, id, fan_out.ttl_ms, coming)?,
-            Finding::Failed { rule, error } => {
-                return Ok(self.fail_rule(cx, subscription, &rule, &error, coming));
+        match fate {
+            Fate::Copy => {
+                self.enqueue(cx, id, fan_out.ttl_ms, coming)?;
             }
-            Finding::Changed(key) => {
-                let rule = self.catalog.get(subscription).and_then(|entity| entity.rules.get(&key));
-                let Some(rule) = rule else { return Ok(false) };
-                let (name, bits) =
-                    (rule.rule().name.clone(), self.bits_for(cx, subscription, fan_out.sequence, &key));
-                match self.changed(fan_out, subscription, rule, bits) {
-                    Ok(changed) => {
-                        let copy = Coming { incoming: &changed, rule: Some(&name), ..coming };
-                        self.enqueue(cx, id, fan_out.ttl_ms, copy)?
-                    }
-                    Err(error) => return Ok(self.fail_rule(cx, subscription, &name, &error, coming)),
-                }
+            Fate::Changed { copy, rule } => {
+                let copy = Coming { incoming: &copy, rule: Some(&rule), ..coming };
+                self.enqueue(cx, id, fan_out.ttl_ms, copy)?;
             }
-        };
-        Ok(true)
+            Fate::Failed { rule, error, is_kept } => self.fail_rule(cx, id, &rule, &error, coming, is_kept),
+        }
+        Ok(())
     }
 
     /// Random bits for the copy that a rule makes of a message: no other copy has them.
-    fn bits_for(&self, cx: &Context<'_>, subscription: u64, sequence: u64, rule: &str) -> u128 {
+    fn bits_for(&self, entropy: u64, subscription: u64, sequence: u64, rule: &str) -> u128 {
         let [shard, subscription, sequence] =
             [u64::from(self.id), subscription, sequence].map(u64::to_be_bytes);
-        let seed = keys::fnv(keys::mix(cx.entropy), &[shard, subscription, sequence].concat());
+        let seed = keys::fnv(keys::mix(entropy), &[shard, subscription, sequence].concat());
         let low = keys::mix(keys::fnv(seed, rule.as_bytes()));
-        u128::from(keys::mix(low ^ cx.entropy)) << 64 | u128::from(low)
+        u128::from(keys::mix(low ^ entropy)) << 64 | u128::from(low)
     }
 
     /// The message as a rule's action makes it; says why it cannot be.
@@ -138,28 +182,25 @@ impl Shard {
         Ok(changed)
     }
 
-    /// A rule failed on a message: counts it, and keeps it as a dead letter where the subscription says so. Says whether
-    /// it did.
+    /// A rule failed on a message: counts it, and keeps it as a dead letter where it is to be kept.
     fn fail_rule(
         &mut self,
         cx: &Context<'_>,
-        subscription: u64,
+        id: QueueId,
         rule: &str,
         error: &str,
         coming: Coming<'_>,
-    ) -> bool {
-        let id = QueueId::main(subscription);
+        is_kept: bool,
+    ) {
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.row_mut().filter_errors += 1;
         }
         self.touched.insert(id);
-        let keeps = self.catalog.get(subscription).is_some_and(|it| it.settings.dead_letter_on_filter_error);
-        if keeps {
-            let description = format!("rule {rule}: {error}");
-            let cause = Cause { reason: "FilterEvaluationFailed", description: &description };
-            self.shut_out_of(cx, QueueId::dead_letter(subscription), coming.record(cx.now), cause);
+        if is_kept {
+            let (reason, description) = why_failed(rule, error);
+            let cause = Cause { reason, description: &description };
+            self.shut_out_of(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), cause);
         }
-        keeps
     }
 
     /// No subscription wanted the message: counts it, and copies it where the topic lets such messages go.
@@ -175,7 +216,7 @@ impl Shard {
     }
 
     /// The subscription that gets what no other wanted, if it takes messages in.
-    fn fall_through_of(&self, topic: u64) -> Option<u64> {
+    pub(super) fn fall_through_of(&self, topic: u64) -> Option<u64> {
         let found = self.catalog.get(topic)?;
         let name = found.settings.fall_through.as_deref()?;
         let name = EntityName::new(&format!("{}/subscriptions/{name}", found.row.name)).ok()?;
@@ -200,7 +241,7 @@ impl Shard {
         as_it_came.map(|(subscription, _)| subscription).collect()
     }
 
-    fn ask_rules(&self, topic: u64, message: &Message) -> Verdict {
+    pub(super) fn ask_rules(&self, topic: u64, message: &Message) -> Verdict {
         let mut verdict = Verdict::default();
         let Some(topic) = self.catalog.get(topic) else { return verdict };
         let candidates = topic.index.candidates(message);

@@ -13,6 +13,10 @@ use crate::verbs::settle::moves::{At, Cause, decode};
 use bytes::Buf;
 use postrider_protocol::error::{ErrorCode, Refusal};
 
+/// Why a copy without a session is among the dead letters of a subscription that has sessions.
+pub(crate) const SESSION_MISSING: Cause<'static> =
+    Cause { reason: "SessionIdMissing", description: "the subscription requires a session_id" };
+
 impl Shard {
     /// Books a message that was just appended, where the queue has sessions.
     pub(crate) fn book_session(&mut self, now: Now, id: QueueId, session_id: Option<&str>, sequence: u64) {
@@ -38,9 +42,8 @@ impl Shard {
         id: QueueId,
         coming: Coming<'_>,
     ) -> u64 {
-        let cause =
-            Cause { reason: "SessionIdMissing", description: "the subscription requires a session_id" };
-        self.shut_out_of(cx, QueueId::dead_letter(id.entity), coming.record(cx.now), cause)
+        let dead_letters = QueueId::dead_letter(id.entity);
+        self.shut_out_of(cx, dead_letters, coming.record(cx.now), SESSION_MISSING)
     }
 
     /// Books what left a lock or is gone since this was done last.

@@ -6,3 +6,5 @@ mod locks;
 mod messages;
 mod state;
 mod waiting;
+
+pub(crate) use messages::SESSION_MISSING;
