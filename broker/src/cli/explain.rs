@@ -138,7 +138,7 @@ fn outcome_lines(outcome: &ExplainedOutcome, sent: &Message, lines: &mut Vec<Lin
     let of = outcome.rule_name.as_ref().map(|rule| format!(" of rule {rule}")).unwrap_or_default();
     match &outcome.fate {
         ExplainedFate::Copy(_) if of.is_empty() => {
-            lines.push((1, "=> copy".to_owned(), "as sent".to_owned()))
+            lines.push((1, "=> copy".to_owned(), "as sent".to_owned()));
         }
         ExplainedFate::Copy(copy) => {
             lines.push((1, format!("=> copy{of}"), String::new()));
@@ -173,10 +173,10 @@ fn verdict(topic: &str, explanation: &Explanation) -> String {
     }
     match &explanation.fall_through {
         Some(name) => {
-            text += &format!("; no other subscription wants it, so it falls through to {}", own_name(name))
+            text += &format!("; no other subscription wants it, so it falls through to {}", own_name(name));
         }
         None if explanation.unmatched => {
-            text += "; no subscription wants it, it would be counted as unmatched and gone"
+            text += "; no subscription wants it, it would be counted as unmatched and gone";
         }
         None => {}
     }

@@ -50,7 +50,7 @@ pub(super) enum Fate {
     /// A copy as it came.
     Copy,
     /// The copy that this rule has changed.
-    Changed { copy: Incoming, rule: String },
+    Changed { copy: Box<Incoming>, rule: String },
     /// This rule failed; the subscription may keep the message as a dead letter.
     Failed { rule: String, error: String, is_kept: bool },
 }
@@ -124,7 +124,7 @@ impl Shard {
                 let bits = self.bits_for(entropy, subscription, fan_out.sequence, key);
                 let name = &rule.rule().name;
                 match self.changed(fan_out, subscription, rule, bits) {
-                    Ok(copy) => Fate::Changed { copy, rule: name.clone() },
+                    Ok(copy) => Fate::Changed { copy: Box::new(copy), rule: name.clone() },
                     Err(error) => failed(name, error),
                 }
             }
