@@ -224,7 +224,7 @@ impl Shard {
     ) -> Result<u64, Damage> {
         let entry = match self.entry(cx.now, id, topic_ttl_ms, coming) {
             Ok(entry) => entry,
-            Err(Shut::NoSession) => return Ok(self.refuse_without_session(cx, id, coming)),
+            Err(Shut::NoSession) => return Ok(self.refuse_without_session(cx, id, coming.record(cx.now))),
             Err(Shut::Full(why)) => return Ok(self.shut_out(cx, id, coming, &why)),
         };
         if let Some(needs) = entry.needs {

@@ -8,10 +8,10 @@ use crate::key::{Key, KeyRange, QueueId};
 use crate::queue::{Queue, Slot};
 use crate::session::SessionRow;
 use crate::shard::Shard;
-use crate::verbs::publish::Coming;
 use crate::verbs::settle::moves::{At, Cause, decode};
 use bytes::Buf;
 use postrider_protocol::error::{ErrorCode, Refusal};
+use postrider_protocol::message::Record;
 
 /// Why a copy without a session is among the dead letters of a subscription that has sessions.
 pub(crate) const SESSION_MISSING: Cause<'static> =
@@ -36,14 +36,8 @@ impl Shard {
     }
 
     /// Puts a message that should have a session, and has none, into the dead letters.
-    pub(crate) fn refuse_without_session(
-        &mut self,
-        cx: &Context<'_>,
-        id: QueueId,
-        coming: Coming<'_>,
-    ) -> u64 {
-        let dead_letters = QueueId::dead_letter(id.entity);
-        self.shut_out_of(cx, dead_letters, coming.record(cx.now), SESSION_MISSING)
+    pub(crate) fn refuse_without_session(&mut self, cx: &Context<'_>, id: QueueId, record: Record) -> u64 {
+        self.shut_out_of(cx, QueueId::dead_letter(id.entity), record, SESSION_MISSING)
     }
 
     /// Books what left a lock or is gone since this was done last.
