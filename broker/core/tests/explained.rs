@@ -3,15 +3,14 @@
 
 mod support;
 
-use postrider_core::command::{Change, Command, Question, Ticket};
-use postrider_core::effect::Effect;
+use postrider_core::command::{Change, Question};
 use postrider_protocol::explain::{After, Explained, ExplainedSubscription, Fate, Verdict};
 use postrider_protocol::limits::{BATCH_BYTES, LISTING_ENTRIES};
 use postrider_protocol::message::{Message, Record};
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::reply::Reply;
-use postrider_protocol::request::{Stamp, States};
+use postrider_protocol::request::States;
 use postrider_protocol::rule::{Condition, Filter, Rule};
 use postrider_protocol::value::Value;
 use proptest::collection::{btree_map, vec};
@@ -28,24 +27,13 @@ struct Found {
     message: Message,
 }
 
-fn once(world: &mut World, sequence: u64, change: Change) -> Reply {
-    let ticket = Ticket { connection: 1, request: sequence as u32 };
-    let stamp = Stamp { sequence, floor: sequence };
-    let turn = world.turn(0, vec![Command::Once { ticket, client: 1, stamp, change }]);
-    let reply = turn.effects.into_iter().find_map(|effect| match effect {
-        Effect::Reply(of, reply) if of == ticket => Some(reply),
-        _ => None,
-    });
-    reply.expect("an answer")
-}
-
 fn create(world: &mut World, sequence: u64, name: &str, options: &[(&str, &str)], rules: Vec<Rule>) {
     let name = EntityName::new(name).unwrap();
     let kind = if name.subscription().is_some() { EntityKind::Subscription } else { EntityKind::Topic };
     let mut all = Options::new();
     options.iter().for_each(|(name, value)| all.set(name, value).unwrap());
     let change = Change::Create { name, kind, options: all, rules };
-    assert_eq!(once(world, sequence, change), Reply::Done);
+    assert_eq!(world.once(sequence, change), Reply::Done);
 }
 
 fn page(world: &World, message: &Message, after: After, limit: u32) -> Reply {
@@ -225,7 +213,7 @@ proptest! {
             atomic: false,
             messages: vec![Ok(incoming(&message))],
         };
-        once(&mut world, 20, publish);
+        world.once(20, publish);
         let found = names.iter().flat_map(|name| [stored(&world, name, ""), stored(&world, name, "/$dead-letter")]);
         prop_assert_eq!(explained(&explanation, &message), sorted(found.flatten().collect()));
         let Ok(topic) = world.shards[0].info(&EntityName::new("t").unwrap()) else { panic!("no topic") };

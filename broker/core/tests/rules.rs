@@ -5,7 +5,6 @@ mod support;
 
 use bytes::BytesMut;
 use postrider_core::command::{Change, Command, Question, Ticket};
-use postrider_core::effect::Effect;
 use postrider_core::fact::Fact;
 use postrider_core::key::Key;
 use postrider_core::shard::Shard;
@@ -24,17 +23,6 @@ fn name(text: &str) -> EntityName {
     EntityName::new(text).unwrap()
 }
 
-fn once(world: &mut World, sequence: u64, change: Change) -> Reply {
-    let ticket = Ticket { connection: 1, request: sequence as u32 };
-    let stamp = Stamp { sequence, floor: sequence };
-    let turn = world.turn(0, vec![Command::Once { ticket, client: 1, stamp, change }]);
-    let reply = turn.effects.into_iter().find_map(|effect| match effect {
-        Effect::Reply(of, reply) if of == ticket => Some(reply),
-        _ => None,
-    });
-    reply.expect("an answer")
-}
-
 fn create(entity: &str, kind: EntityKind, rules: Vec<Rule>) -> Change {
     Change::Create { name: name(entity), kind, options: Options::new(), rules }
 }
@@ -46,11 +34,8 @@ fn put(subscription: &str, replace: bool, rule: Rule) -> Change {
 /// A topic `t` with a subscription `s` of these rules.
 fn world(rules: Vec<Rule>) -> World {
     let mut world = World::new(1);
-    assert_eq!(once(&mut world, 1, create("t", EntityKind::Topic, Vec::new())), Reply::Done);
-    assert_eq!(
-        once(&mut world, 2, create("t/subscriptions/s", EntityKind::Subscription, rules)),
-        Reply::Done
-    );
+    assert_eq!(world.once(1, create("t", EntityKind::Topic, Vec::new())), Reply::Done);
+    assert_eq!(world.once(2, create("t/subscriptions/s", EntityKind::Subscription, rules)), Reply::Done);
     world
 }
 
@@ -67,27 +52,27 @@ fn sql_rules_of_a_topic_are_bounded() {
     let other = || Rule::new("other", Filter::True);
     let mut world = world((0..limits::SQL_RULES_PER_TOPIC - 1).map(sql).collect());
     assert_eq!(
-        once(&mut world, 3, create("t/subscriptions/u", EntityKind::Subscription, vec![other()])),
+        world.once(3, create("t/subscriptions/u", EntityKind::Subscription, vec![other()])),
         Reply::Done
     );
-    assert_eq!(once(&mut world, 4, put("t/subscriptions/u", false, sql(0))), Reply::Done);
+    assert_eq!(world.once(4, put("t/subscriptions/u", false, sql(0))), Reply::Done);
     let full = "the topic has 2000 SQL rules, at most 2000 are allowed";
-    assert_eq!(quota(&once(&mut world, 5, put("t/subscriptions/u", false, sql(1)))), full);
-    assert_eq!(quota(&once(&mut world, 6, put("t/subscriptions/u", true, Rule::sql("other", "TRUE")))), full);
+    assert_eq!(quota(&world.once(5, put("t/subscriptions/u", false, sql(1)))), full);
+    assert_eq!(quota(&world.once(6, put("t/subscriptions/u", true, Rule::sql("other", "TRUE")))), full);
     let more = create("t/subscriptions/v", EntityKind::Subscription, vec![sql(0)]);
-    assert_eq!(quota(&once(&mut world, 7, more)), full);
+    assert_eq!(quota(&world.once(7, more)), full);
     // One takes the place of another, and other kinds have room of their own.
-    assert_eq!(once(&mut world, 8, put("t/subscriptions/u", true, Rule::sql("r0", "b > 1"))), Reply::Done);
+    assert_eq!(world.once(8, put("t/subscriptions/u", true, Rule::sql("r0", "b > 1"))), Reply::Done);
     let more = create("t/subscriptions/v", EntityKind::Subscription, Vec::new());
-    assert_eq!(once(&mut world, 9, more), Reply::Done);
+    assert_eq!(world.once(9, more), Reply::Done);
     // What goes makes room, a subscription's rules all at once.
     let gone = Change::DeleteRule { subscription: name("t/subscriptions/u"), rule: "R0".to_owned() };
-    assert_eq!(once(&mut world, 10, gone), Reply::Done);
-    assert_eq!(once(&mut world, 11, put("t/subscriptions/u", true, Rule::sql("other", "TRUE"))), Reply::Done);
-    assert_eq!(once(&mut world, 12, Change::Delete { name: name("t/subscriptions/s") }), Reply::Done);
+    assert_eq!(world.once(10, gone), Reply::Done);
+    assert_eq!(world.once(11, put("t/subscriptions/u", true, Rule::sql("other", "TRUE"))), Reply::Done);
+    assert_eq!(world.once(12, Change::Delete { name: name("t/subscriptions/s") }), Reply::Done);
     let all = (0..limits::SQL_RULES_PER_TOPIC - 1).map(sql).collect();
     let again = create("t/subscriptions/s", EntityKind::Subscription, all);
-    assert_eq!(once(&mut world, 13, again), Reply::Done);
+    assert_eq!(world.once(13, again), Reply::Done);
 }
 
 #[test]
@@ -95,15 +80,9 @@ fn other_rules_of_a_topic_are_bounded() {
     let rule = |at: usize| Rule::new(format!("r{at}"), Filter::properties([("n", at as i64)]));
     let mut world = world((0..limits::RULES_PER_TOPIC).map(rule).collect());
     let full = "the topic has 100000 other rules, at most 100000 are allowed";
-    assert_eq!(
-        quota(&once(&mut world, 3, put("t/subscriptions/s", false, Rule::new("x", Filter::False)))),
-        full
-    );
-    assert_eq!(
-        quota(&once(&mut world, 4, create("t/subscriptions/u", EntityKind::Subscription, vec![]))),
-        full
-    );
-    assert_eq!(once(&mut world, 5, put("t/subscriptions/s", false, Rule::sql("x", "TRUE"))), Reply::Done);
+    assert_eq!(quota(&world.once(3, put("t/subscriptions/s", false, Rule::new("x", Filter::False)))), full);
+    assert_eq!(quota(&world.once(4, create("t/subscriptions/u", EntityKind::Subscription, vec![]))), full);
+    assert_eq!(world.once(5, put("t/subscriptions/s", false, Rule::sql("x", "TRUE"))), Reply::Done);
 }
 
 #[test]
@@ -124,11 +103,11 @@ fn each_copy_has_ids_of_its_own() {
     let rule = |name: &str| Rule::new(name, Filter::True).with_action("SET a = newid(); SET b = newid()");
     let mut world = world(vec![rule("one"), rule("two")]);
     let more = create("t/subscriptions/u", EntityKind::Subscription, vec![rule("one")]);
-    assert_eq!(once(&mut world, 3, more), Reply::Done);
+    assert_eq!(world.once(3, more), Reply::Done);
     let message = incoming(&Message::new("x"));
     for sequence in [4, 5] {
         let messages = vec![Ok(message.clone()); 2];
-        once(&mut world, sequence, Change::Publish { entity: name("t"), atomic: false, messages });
+        world.once(sequence, Change::Publish { entity: name("t"), atomic: false, messages });
     }
     let ids: Vec<String> = ["s", "u"].iter().flat_map(|own| properties(&world, own)).collect();
     assert_eq!(ids.len(), 2 * (2 * 2 + 2 * 2 + 2 * 2));

@@ -2,7 +2,7 @@
 
 use super::rows::MemoryRows;
 use bytes::Bytes;
-use postrider_core::command::{Command, Loaded};
+use postrider_core::command::{Change, Command, Loaded, Ticket};
 use postrider_core::context::{Calendar, Context, Now, Places, Rows};
 use postrider_core::effect::{Effect, Load};
 use postrider_core::fact::{self, Fact};
@@ -12,6 +12,8 @@ use postrider_core::page::Page;
 use postrider_core::shard::{Shard, Turn};
 use postrider_protocol::message::{Incoming, Message, Record};
 use postrider_protocol::name::EntityName;
+use postrider_protocol::reply::Reply;
+use postrider_protocol::request::Stamp;
 
 /// When every world begins, UTC milliseconds.
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -94,7 +96,19 @@ impl World {
         self.turn_of(shard, read.into_iter().chain(commands))
     }
 
-    /// The same, while what was read is still on its way.
+    /// Carries out one change in a turn of the first shard, and returns the answer.
+    pub fn once(&mut self, sequence: u64, change: Change) -> Reply {
+        let ticket = Ticket { connection: 1, request: sequence as u32 };
+        let stamp = Stamp { sequence, floor: sequence };
+        let turn = self.turn(0, vec![Command::Once { ticket, client: 1, stamp, change }]);
+        let reply = turn.effects.into_iter().find_map(|effect| match effect {
+            Effect::Reply(of, reply) if of == ticket => Some(reply),
+            _ => None,
+        });
+        reply.expect("an answer")
+    }
+
+    /// A turn, while what was read is still on its way.
     pub fn turn_without_reads(&mut self, shard: u16, commands: Vec<Command>) -> Turn {
         self.turn_of(shard, commands.into_iter())
     }

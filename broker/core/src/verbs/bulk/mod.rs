@@ -303,7 +303,7 @@ fn redriven(
     let mark = settings.mark(cx.now, &message, topic_ttl_ms);
     record.dead_letter = None;
     record.redrive_count = record.redrive_count.saturating_add(1);
-    record.expires_at_ms = Some(mark.expires_ms).filter(|expires_ms| *expires_ms != NEVER_MS);
+    record.expires_at_ms = mark.expires_at_ms();
     Ok(Redriven { record, mark, priority: message.priority, session_id: message.session_id })
 }
 
