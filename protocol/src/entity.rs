@@ -53,7 +53,7 @@ counters! {
     locked,
     /// Messages in the dead-letter queue.
     dead_letters,
-    /// Bytes of the active messages.
+    /// Bytes of the active messages; of a topic, bytes of what it stores for its subscriptions and for replays.
     bytes,
     /// Receivers that are open on the queue or its dead letters.
     receivers,
@@ -87,6 +87,10 @@ counters! {
     breaker_until_ms,
     /// Messages that a rule of the subscription failed on.
     filter_errors,
+    /// Numbers of a topic whose messages it keeps for replays.
+    retained,
+    /// Of these, numbers that are still to be looked at for a subscription.
+    replaying,
 }
 
 /// What the circuit breaker of a queue or subscription does.

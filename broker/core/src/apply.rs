@@ -33,6 +33,10 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
             sink(Write::Delete(Key::Entity(shard, *entity)));
             KeyRange::content(shard, *entity).for_each(|range| sink(Write::DeleteRange(range)));
         }
+        Fact::EntityLeft(entity) => {
+            sink(Write::Delete(Key::Entity(shard, *entity)));
+            KeyRange::content_but_pages(shard, *entity).for_each(|range| sink(Write::DeleteRange(range)));
+        }
         Fact::RulePut(entity, rule) => {
             let key = Key::Rule(shard, *entity, rule.name.to_ascii_lowercase());
             sink(Write::Put(key, laid_out(|out| rule.put(out))));
@@ -64,6 +68,18 @@ fn apply_one(shard: u16, fact: &Fact, sink: &mut dyn FnMut(Write)) {
             sink(Write::DeleteRange(KeyRange::pages(shard, *queue, *from, *to)));
             sink(Write::DeleteRange(KeyRange::page_states(shard, *queue, *from, *to)));
         }
+        Fact::References(page, row) => {
+            sink(Write::Put(Key::References(shard, *page), laid_out(|out| row.put(out))));
+        }
+        Fact::ReferencesGone(page) => sink(Write::Delete(Key::References(shard, *page))),
+        Fact::Leaving(queue, from, to) => {
+            sink(Write::Put(Key::Leaving(shard, *queue, *from), laid_out(|out| out.put_u64(*to))));
+        }
+        Fact::LeavingGone(queue, from) => sink(Write::Delete(Key::Leaving(shard, *queue, *from))),
+        Fact::Replay(entity, row) => {
+            sink(Write::Put(Key::Replay(shard, *entity), laid_out(|out| row.put(out))));
+        }
+        Fact::ReplayGone(entity) => sink(Write::Delete(Key::Replay(shard, *entity))),
         Fact::Leased(lease, row) => sink(Write::Put(Key::Lease(shard, *lease), laid_out(|out| row.put(out)))),
         Fact::LeaseGone(lease) => sink(Write::Delete(Key::Lease(shard, *lease))),
         Fact::Outcomes(client, first, row) => {

@@ -9,7 +9,7 @@ use postrider_protocol::message::Incoming;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::options::{EntityKind, Options};
 use postrider_protocol::request::{
-    Flow, ReceiveMode, ScheduledAction, Selection, SessionWish, SettleItem, Stamp, States,
+    Flow, ReceiveMode, ScheduledAction, Selection, SessionWish, SettleItem, Stamp, Start, States,
 };
 use postrider_protocol::rule::Rule;
 use postrider_protocol::schedule::Schedule;
@@ -228,6 +228,15 @@ pub enum Change {
         subscription: EntityName,
         /// The rule's name.
         rule: String,
+    },
+    /// Copies what a topic keeps to one of its subscriptions once more.
+    Replay {
+        /// The subscription.
+        subscription: EntityName,
+        /// Where to begin.
+        start: Start,
+        /// A filter beside its rules; empty for none.
+        filter: String,
     },
     /// Cancels scheduled messages, or delivers them now.
     Scheduled {

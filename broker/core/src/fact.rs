@@ -11,9 +11,12 @@
 use crate::context::Damage;
 pub use crate::key::Alarm;
 use crate::key::QueueId;
+pub use crate::bodies::ReferencesRow;
 use crate::lease::LeaseRow;
 use crate::outbox::{Parcel, Taken};
+use crate::page::TopicPage;
 use crate::recorded::OutcomesRow;
+pub use crate::replay::ReplayRow;
 pub use crate::session::SessionRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::name::Lane;
@@ -175,6 +178,20 @@ pub enum Fact {
     ParcelGone(u16, u64),
     /// What was taken from a shard.
     Taken(u16, Taken),
+    /// So many pages refer to a page of a topic.
+    References(TopicPage, ReferencesRow),
+    /// Nothing refers to it any more.
+    ReferencesGone(TopicPage),
+    /// A subscription and all that it holds is gone, but for the pages of its queue, which are leaving.
+    EntityLeft(u64),
+    /// The pages that begin in this range, its end not included, are no queue's any more.
+    Leaving(QueueId, u64, u64),
+    /// None of the pages that were leaving from a number on is left.
+    LeavingGone(QueueId, u64),
+    /// What is still to be replayed to a subscription.
+    Replay(u64, ReplayRow),
+    /// All of it was replayed.
+    ReplayGone(u64),
     /// What this turn decided about its messages, under the row's number in the journal.
     Journal(u64, Bytes),
     /// The rows of the journal from a number on and before another are gone.
@@ -216,7 +233,11 @@ impl Fact {
                 out.put_u64(*entity);
                 row.put(out);
             }
-            Fact::EntityGone(number) | Fact::LeaseGone(number) | Fact::IdsGone(number) => {
+            Fact::EntityGone(number)
+            | Fact::EntityLeft(number)
+            | Fact::LeaseGone(number)
+            | Fact::IdsGone(number)
+            | Fact::ReplayGone(number) => {
                 out.put_u64(*number);
             }
             Fact::RulePut(entity, rule) => {
@@ -240,11 +261,20 @@ impl Fact {
                 out.put_u64(*first);
                 wire::put_blob(out, bytes);
             }
-            Fact::PageGone(queue, first) => {
+            Fact::PageGone(queue, first) | Fact::LeavingGone(queue, first) => {
                 put_queue(out, *queue);
                 out.put_u64(*first);
             }
-            Fact::PagesGone(queue, from, to) => {
+            Fact::References(page, row) => {
+                put_topic_page(out, *page);
+                row.put(out);
+            }
+            Fact::ReferencesGone(page) => put_topic_page(out, *page),
+            Fact::Replay(entity, row) => {
+                out.put_u64(*entity);
+                row.put(out);
+            }
+            Fact::PagesGone(queue, from, to) | Fact::Leaving(queue, from, to) => {
                 put_queue(out, *queue);
                 out.put_u64(*from);
                 out.put_u64(*to);
@@ -370,8 +400,15 @@ impl Fact {
             Fact::Parcel(..) => 31,
             Fact::ParcelGone(..) => 32,
             Fact::Taken(..) => 33,
+            Fact::References(..) => 34,
+            Fact::ReferencesGone(..) => 35,
+            Fact::EntityLeft(..) => 36,
+            Fact::Leaving(..) => 37,
+            Fact::LeavingGone(..) => 38,
+            Fact::Replay(..) => 39,
             Fact::Journal(..) => 40,
             Fact::JournalGone(..) => 41,
+            Fact::ReplayGone(..) => 42,
         }
     }
 
@@ -418,13 +455,17 @@ impl Fact {
             31 => Fact::Parcel(reader.u16("to")?, reader.u64("number")?, Parcel::read(reader)?),
             32 => Fact::ParcelGone(reader.u16("to")?, reader.u64("number")?),
             33 => Fact::Taken(reader.u16("from")?, Taken::read(reader)?),
+            34 => Fact::References(read_topic_page(reader)?, ReferencesRow::read(reader)?),
+            35 => Fact::ReferencesGone(read_topic_page(reader)?),
+            36 => Fact::EntityLeft(reader.u64("entity")?),
+            37 => Fact::Leaving(read_queue(reader)?, reader.u64("from")?, reader.u64("to")?),
+            38 => Fact::LeavingGone(read_queue(reader)?, reader.u64("from")?),
+            39 => Fact::Replay(reader.u64("entity")?, ReplayRow::read(reader)?),
             40 => Fact::Journal(reader.u64("number")?, reader.blob("row")?),
             41 => Fact::JournalGone(reader.u64("from")?, reader.u64("to")?),
+            42 => Fact::ReplayGone(reader.u64("entity")?),
             other => {
-                return Err(Malformed::new(
-                    "fact",
-                    format!("found kind {other}, kinds are 1 to 33, 40 and 41"),
-                ));
+                return Err(Malformed::new("fact", format!("found kind {other}, kinds are 1 to 42")));
             }
         })
     }
@@ -433,6 +474,15 @@ impl Fact {
 fn put_queue(out: &mut BytesMut, queue: QueueId) {
     out.put_u64(queue.entity);
     out.put_u8(queue.lane.code());
+}
+
+fn put_topic_page(out: &mut BytesMut, page: TopicPage) {
+    out.put_u64(page.topic);
+    out.put_u64(page.first);
+}
+
+fn read_topic_page(reader: &mut Reader) -> Read<TopicPage> {
+    Ok(TopicPage { topic: reader.u64("topic")?, first: reader.u64("first")? })
 }
 
 fn read_queue(reader: &mut Reader) -> Read<QueueId> {
@@ -495,6 +545,18 @@ impl QueueRow {
             dropped: reader.u64("dropped")?,
             filter_errors: reader.u64("filter_errors")?,
         })
+    }
+}
+
+impl QueueRow {
+    /// Gives the next number away. A topic that keeps nothing keeps nothing from behind it on, either.
+    pub fn take_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        if self.low == number {
+            self.low = self.next;
+        }
+        number
     }
 }
 

@@ -7,9 +7,12 @@
 //! 0x20  Entity         u16 shard | u64 entity
 //! 0x21  Rule           u16 shard | u64 entity | name
 //! 0x22  Schedule       u16 shard | u64 entity | name
+//! 0x23  Replay         u16 shard | u64 entity
 //! 0x30  QueueState     u16 shard | u64 entity | u8 lane
 //! 0x40  Page           u16 shard | u64 entity | u8 lane | u64 first sequence number
 //! 0x41  PageState      u16 shard | u64 entity | u8 lane | u64 first sequence number
+//! 0x42  References     u16 shard | u64 topic | u64 first sequence number
+//! 0x43  Leaving        u16 shard | u64 entity | u8 lane | u64 from
 //! 0x48  Scheduled      u16 shard | u64 entity | u8 lane | u64 sequence number
 //! 0x50  Lease          u16 shard | u64 lease
 //! 0x60  Outcomes       u16 shard | u128 client | u64 first request sequence
@@ -27,6 +30,7 @@
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
 
 use crate::damage::Damage;
+use crate::page::TopicPage;
 use bytes::{Buf, BufMut};
 use postrider_protocol::name::Lane;
 
@@ -74,12 +78,18 @@ pub enum Key {
     Rule(u16, u64, String),
     /// A schedule of a queue or topic.
     Schedule(u16, u64, String),
+    /// What is still to be replayed to a subscription.
+    Replay(u16, u64),
     /// A queue's counters.
     QueueState(u16, QueueId),
     /// Messages that came in one turn.
     Page(u16, QueueId, u64),
     /// What became of a page's messages.
     PageState(u16, QueueId, u64),
+    /// How many pages refer to a topic's page.
+    References(u16, TopicPage),
+    /// Pages that are on their way out.
+    Leaving(u16, QueueId, u64),
     /// A message that is to be enqueued at a moment.
     Scheduled(u16, QueueId, u64),
     /// The locks of one delivery.
@@ -128,6 +138,8 @@ pub enum Wake {
     Window,
     /// The schedules of a queue or topic: one is due.
     Occurrence,
+    /// What a topic keeps for replays: the oldest of it has been kept for long enough.
+    Kept,
 }
 
 impl Alarm {
@@ -154,6 +166,11 @@ impl Alarm {
         Alarm { when_ms, queue, what: Wake::Occurrence }
     }
 
+    /// The alarm of what a topic keeps.
+    pub fn kept(when_ms: u64, topic: u64) -> Self {
+        Alarm { when_ms, queue: QueueId::main(topic), what: Wake::Kept }
+    }
+
     /// Writes the alarm.
     pub fn put(&self, out: &mut impl BufMut) {
         out.put_u64(self.when_ms);
@@ -164,6 +181,7 @@ impl Alarm {
             Wake::Scheduled(number) => (1, number),
             Wake::Window => (2, 0),
             Wake::Occurrence => (3, 0),
+            Wake::Kept => (4, 0),
         };
         out.put_u8(kind);
         out.put_u64(number);
@@ -178,6 +196,7 @@ impl Alarm {
             (1, number) => Wake::Scheduled(number),
             (2, 0) => Wake::Window,
             (3, 0) => Wake::Occurrence,
+            (4, 0) => Wake::Kept,
             _ => return None,
         };
         Some(Alarm { when_ms, queue, what })
@@ -198,9 +217,12 @@ const SHARD_STATE: u8 = 0x10;
 const ENTITY: u8 = 0x20;
 const RULE: u8 = 0x21;
 const SCHEDULE: u8 = 0x22;
+const REPLAY: u8 = 0x23;
 const QUEUE_STATE: u8 = 0x30;
 const PAGE: u8 = 0x40;
 const PAGE_STATE: u8 = 0x41;
+const REFERENCES: u8 = 0x42;
+const LEAVING: u8 = 0x43;
 const SCHEDULED: u8 = 0x48;
 const LEASE: u8 = 0x50;
 const OUTCOMES: u8 = 0x60;
@@ -230,6 +252,7 @@ impl Key {
                 put_entity(&mut out, SCHEDULE, *shard, *entity);
                 out.put_slice(name.as_bytes());
             }
+            Key::Replay(shard, entity) => put_entity(&mut out, REPLAY, *shard, *entity),
             Key::QueueState(shard, queue) => put_queue(&mut out, QUEUE_STATE, *shard, *queue),
             Key::Page(shard, queue, first) => {
                 put_queue(&mut out, PAGE, *shard, *queue);
@@ -238,6 +261,14 @@ impl Key {
             Key::PageState(shard, queue, first) => {
                 put_queue(&mut out, PAGE_STATE, *shard, *queue);
                 out.put_u64(*first);
+            }
+            Key::References(shard, page) => {
+                put_entity(&mut out, REFERENCES, *shard, page.topic);
+                out.put_u64(page.first);
+            }
+            Key::Leaving(shard, queue, from) => {
+                put_queue(&mut out, LEAVING, *shard, *queue);
+                out.put_u64(*from);
             }
             Key::Scheduled(shard, queue, number) => {
                 put_queue(&mut out, SCHEDULED, *shard, *queue);
@@ -310,9 +341,15 @@ impl Key {
             ENTITY => Key::Entity(shard, bytes.try_get_u64().ok()?),
             RULE => Key::Rule(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
             SCHEDULE => Key::Schedule(shard, bytes.try_get_u64().ok()?, read_text(&mut bytes)?),
+            REPLAY => Key::Replay(shard, bytes.try_get_u64().ok()?),
             QUEUE_STATE => Key::QueueState(shard, read_queue(&mut bytes)?),
             PAGE => Key::Page(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             PAGE_STATE => Key::PageState(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
+            REFERENCES => {
+                let (topic, first) = (bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+                Key::References(shard, TopicPage { topic, first })
+            }
+            LEAVING => Key::Leaving(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             SCHEDULED => Key::Scheduled(shard, read_queue(&mut bytes)?, bytes.try_get_u64().ok()?),
             LEASE => Key::Lease(shard, bytes.try_get_u64().ok()?),
             OUTCOMES => Key::Outcomes(shard, bytes.try_get_u128().ok()?, bytes.try_get_u64().ok()?),
@@ -363,11 +400,29 @@ fn read_text(bytes: &mut &[u8]) -> Option<String> {
 }
 
 /// The kinds of rows that make up an entity's content and go with it.
-const ENTITY_CONTENT: [u8; 11] = [
+const ENTITY_CONTENT: [u8; 14] = [
     RULE,
     SCHEDULE,
+    REPLAY,
     QUEUE_STATE,
     PAGE,
+    PAGE_STATE,
+    REFERENCES,
+    LEAVING,
+    SCHEDULED,
+    GENERATION,
+    SEEN_ID,
+    SESSION,
+    SESSION_MESSAGE,
+    SESSION_STATE,
+];
+
+/// The same without those that lead to pages of a topic.
+const CONTENT_BUT_PAGES: [u8; 11] = [
+    RULE,
+    SCHEDULE,
+    REPLAY,
+    QUEUE_STATE,
     PAGE_STATE,
     SCHEDULED,
     GENERATION,
@@ -508,9 +563,37 @@ impl KeyRange {
         }
     }
 
+    /// All replays of a shard.
+    pub fn replays(shard: u16) -> Self {
+        Self::of_shard(REPLAY, shard)
+    }
+
+    /// What refers to the pages of a topic that begin at `from` or behind it and before `to`.
+    pub fn references(shard: u16, topic: u64, from: u64, to: u64) -> Self {
+        let key = |first| Key::References(shard, TopicPage { topic, first }).encode();
+        KeyRange { from: key(from), to: key(to) }
+    }
+
+    /// All pages of a shard that are on their way out.
+    pub fn leaving(shard: u16) -> Self {
+        Self::of_shard(LEAVING, shard)
+    }
+
     /// Everything that an entity holds, in as many ranges as there are kinds of rows.
     pub fn content(shard: u16, entity: u64) -> impl Iterator<Item = Self> {
-        ENTITY_CONTENT.into_iter().map(move |kind| {
+        Self::kinds(shard, entity, &ENTITY_CONTENT)
+    }
+
+    /// The same without the pages of its own queue, and what is on its way out of that.
+    pub fn content_but_pages(shard: u16, entity: u64) -> impl Iterator<Item = Self> {
+        let lanes = QueueId::all(entity).into_iter().filter(|queue| queue.lane != Lane::Main);
+        let pages = lanes.map(move |queue| Self::pages(shard, queue, 0, u64::MAX));
+        Self::kinds(shard, entity, &CONTENT_BUT_PAGES).chain(pages)
+    }
+
+    fn kinds(shard: u16, entity: u64, kinds: &'static [u8]) -> impl Iterator<Item = Self> {
+        kinds.iter().map(move |kind| {
+            let kind = *kind;
             let mut from = Vec::new();
             put_entity(&mut from, kind, shard, entity);
             KeyRange::prefix(from)
@@ -545,6 +628,12 @@ mod tests {
                 .prop_map(|((shard, first), queue)| Key::PageState(shard, queue, first)),
             (any::<(u16, u64)>(), any_queue())
                 .prop_map(|((shard, number), queue)| Key::Scheduled(shard, queue, number)),
+            any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Replay(shard, entity)),
+            any::<(u16, u64, u64)>()
+                .prop_map(|(shard, topic, first)| Key::References(shard, TopicPage { topic, first })),
+            (any::<(u16, u64)>(), any_queue())
+                .prop_map(|((shard, from), queue)| Key::Leaving(shard, queue, from)),
+            any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Alarm(shard, Alarm::kept(entity, shard.into()))),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
             (any::<(u16, u64)>(), ".{1,50}")

@@ -10,6 +10,7 @@
 
 pub mod apply;
 mod bloom;
+pub mod bodies;
 mod breaker;
 pub mod catalog;
 pub mod command;
@@ -32,6 +33,7 @@ pub mod queue;
 pub mod ranges;
 pub mod receiver;
 pub mod recorded;
+pub mod replay;
 pub mod rules;
 mod seen;
 pub mod session;

@@ -52,6 +52,18 @@ pub const SESSION_SCAN: usize = 256;
 /// Receivers that may wait for sessions of one queue.
 pub const SESSION_WAITERS: usize = 10_000;
 
+/// Pages that leave, of which one tick removes so many; the rest follows in the next turn.
+pub const LEAVING_PAGES_PER_TICK: usize = 256;
+/// Bytes of such pages that one tick reads; the page that passes them is the last.
+pub const LEAVING_BYTES_PER_TICK: usize = 4 * 1024 * 1024;
+
+/// Pages of a topic that one tick keeps no longer; the rest follows in the next turn.
+pub const KEPT_PAGES_PER_TICK: usize = 1_024;
+/// Messages that one tick looks at for a replay; the page that passes them is the last, and the rest follows.
+pub const REPLAYED_PER_TICK: usize = 1_024;
+/// Bytes of pages that one tick reads for it.
+pub const REPLAYED_BYTES_PER_TICK: usize = 1024 * 1024;
+
 /// Locks that one tick lets run out; the rest follows in the next turn.
 pub const EXPIRED_PER_TICK: usize = 4_096;
 /// Messages that one request about many of them looks at; it says where to go on.

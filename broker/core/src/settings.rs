@@ -86,6 +86,8 @@ pub struct Settings {
     pub dead_letter_on_filter_error: bool,
     /// The topic's subscription that gets what no other wanted.
     pub fall_through: Option<String>,
+    /// How long a topic keeps messages for replays, in milliseconds; 0 for not at all.
+    pub retain_ms: u64,
     /// Whether messages are taken in.
     pub may_send: bool,
     /// Whether messages are given out.
@@ -120,6 +122,7 @@ impl Settings {
             breaker: breaker(set),
             dead_letter_on_filter_error: set.flag(options::DEAD_LETTER_ON_FILTER_ERROR, true),
             fall_through: set.text(options::FALL_THROUGH).map(str::to_owned),
+            retain_ms: set.number(options::RETAIN_MS, 0),
             may_send: !matches!(status, "send-disabled" | "disabled"),
             may_receive: !matches!(status, "receive-disabled" | "disabled"),
         }

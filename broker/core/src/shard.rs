@@ -4,6 +4,7 @@
 //! [`verbs`](crate::verbs); how it begins is in `verbs/recover.rs`.
 
 use crate::apply;
+use crate::bodies::Bodies;
 use crate::breaker::Breaker;
 use crate::catalog::{Catalog, Entity};
 use crate::command::{Change, Command, Owner, ReceiverKey, Ticket};
@@ -21,6 +22,7 @@ use crate::outcomes::Outcomes;
 use crate::page::Page;
 use crate::queue::Queue;
 use crate::receiver::Receiver;
+use crate::replay::Replay;
 use crate::seen::Duplicates;
 use crate::session::{Sessions, Timer, Waits};
 use crate::share::Share;
@@ -106,6 +108,14 @@ pub struct Shard {
     pub(crate) touched_leases: BTreeSet<u64>,
     /// The page that was read last in this turn: neighbours that are moved together read it once.
     pub(crate) read: Option<((QueueId, u64), Page)>,
+    /// What this turn does to the pages of topics.
+    pub(crate) bodies: Bodies,
+    /// Pages that are no queue's any more: where each range begins and ends.
+    pub(crate) leaving: BTreeMap<(QueueId, u64), u64>,
+    /// Replays under way, by subscription.
+    pub(crate) replays: BTreeMap<u64, Replay>,
+    /// The subscription whose replay went on last.
+    pub(crate) replayed_last: u64,
     /// Rows that this turn has written and may look up again.
     pub(crate) staged: Staged,
     pub(crate) turn: Turn,
@@ -169,14 +179,17 @@ impl Shard {
             Change::Publish { entity, atomic, messages } => self.publish(cx, &entity, atomic, messages)?,
             Change::Transact(operations) => self.transact(cx, &operations)?,
             Change::Settle(items) => Ok(Reply::Settled(self.settle(cx, items)?)),
-            Change::Create { name, kind, options, rules } => self.create(cx.now, &name, kind, options, rules),
-            Change::Update { name, options } => self.update(&name, &options),
+            Change::Create { name, kind, options, rules } => self.create(cx, &name, kind, options, rules)?,
+            Change::Update { name, options } => self.update(cx.now, &name, &options),
             Change::Delete { name } => self.delete(cx.now, &name),
             Change::PutRule { subscription, replace, rule } => {
                 self.put_rule(cx.now, &subscription, replace, rule)
             }
             Change::DeleteRule { subscription, rule } => self.delete_rule(&subscription, &rule),
             Change::PromoteRule { subscription, rule } => self.promote_rule(&subscription, &rule),
+            Change::Replay { subscription, start, filter } => {
+                self.replay(cx, &subscription, start, &filter)?
+            }
             Change::Scheduled { entity, action, sequences } => {
                 self.scheduled(cx, &entity, action, &sequences)?
             }
@@ -203,6 +216,8 @@ impl Shard {
         self.end_pauses();
         self.ring_alarms(cx)?;
         self.delete_idle(cx);
+        self.remove_leaving(cx)?;
+        self.replay_on(cx)?;
         Ok(())
     }
 
@@ -216,7 +231,10 @@ impl Shard {
         let session = self.session_timers.first().map(|(deadline, ..)| *deadline);
         let parcels = self.next_send_ms().map(|ms| ms.max(now.mono_ms));
         let idle = self.idle.next_deadline_ms();
-        let others = [alarm, refill, pause, session, parcels, idle, self.outcomes.next_deadline_ms()];
+        let leaving = (!self.leaving.is_empty()).then_some(now.mono_ms);
+        let replay = self.next_replay_ms(now);
+        let outcomes = self.outcomes.next_deadline_ms();
+        let others = [alarm, refill, pause, session, parcels, idle, leaving, replay, outcomes];
         lock.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -233,10 +251,13 @@ impl Shard {
         let mut turn = std::mem::take(&mut self.turn);
         for queue in std::mem::take(&mut self.touched) {
             self.seal_sessions(queue, &mut turn.facts);
+            self.wake_replay(queue.entity);
             if let Some(queue) = self.queues.get_mut(&queue) {
                 queue.seal(cx.now.wall_ms, &mut turn.facts);
+                self.bodies.refer(queue.take_references());
             }
         }
+        self.seal_bodies(cx, &mut turn.facts)?;
         for topic in std::mem::take(&mut self.touched_topics) {
             if let Some(entity) = self.catalog.get(topic) {
                 turn.facts.push(Fact::QueueState(QueueId::main(topic), entity.topic));
@@ -351,10 +372,12 @@ impl Shard {
                 filter_errors: count(main, |queue| queue.row().filter_errors),
                 dead_letters: count(dead, Queue::active),
                 transfer_dead_letters: count(transfer, Queue::active),
-                bytes: count(main, Queue::bytes),
+                bytes: entity.topic.bytes + count(main, Queue::bytes),
                 sessions: self.sessions.get(&QueueId::main(id)).map_or(0, |it| it.all.len() as u64),
                 receivers: receivers(main) + receivers(dead) + receivers(transfer),
                 subscriptions: entity.subscriptions.len() as u64,
+                replaying: self.replaying(id),
+                retained: entity.topic.next.saturating_sub(entity.topic.low),
                 last_sequence: if topic {
                     entity.topic.next - 1
                 } else {

@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use postrider_core::apply::{self, Write};
 use postrider_core::command::Owner;
-use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRow};
-use postrider_core::fact::{ScheduledRow, SessionRow, ShardRow};
+use postrider_core::fact::{self, EntityRow, Fact, GenerationRow, IdsRow, QueueRow, ReferencesRow};
+use postrider_core::fact::{ReplayRow, ScheduledRow, SessionRow, ShardRow};
 use postrider_core::key::{Alarm, QueueId};
 use postrider_core::lease::{Hold, LeaseRow};
 use postrider_core::outbox::{Parcel, Returned, Taken};
 use postrider_core::outcomes::{OutcomesRow, Recorded};
-use postrider_core::page::{Mark, PageBuilder, PageState};
+use postrider_core::page::{Body, Mark, PageBuilder, PageState, Reference, TopicPage};
 use postrider_protocol::options::{EntityKind, LOCK_DURATION_MS, Options};
 use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
@@ -34,7 +34,7 @@ fn examples() -> Vec<(&'static str, Fact)> {
         .with_action("SET size = @size")
         .with_parameter("size", "large");
     let mut page = PageBuilder::default();
-    page.push(1_700_000_000_000, 1, Mark::default(), b"\0\0\0\x04\0\0\0\0body");
+    page.push(1_700_000_000_000, 1, Mark::default(), Body::own(b"\0\0\0\x04\0\0\0\0body"));
     let state = PageState { attempts: vec![Some(0), None, Some(3)], ..PageState::default() };
     let hold = Hold { page: 1, index: 2, count: 3, attempts: 4, until_ms: 1_700_000_030_000, held: true };
     let lease = LeaseRow {
@@ -57,6 +57,10 @@ fn examples() -> Vec<(&'static str, Fact)> {
         idle: true,
         ..SessionRow::default()
     };
+    let topic_page = TopicPage { topic: 6, first: 40 };
+    let mut referring = PageBuilder::default();
+    let stored = Some(Reference { page: topic_page, index: 2 });
+    referring.push(1_700_000_000_000, 2, Mark::default(), Body { message: b"stored by the topic", stored });
     let ids = IdsRow {
         generation: 5,
         when_ms: 1_700_000_000_000,
@@ -131,6 +135,17 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("Parcel", Fact::Parcel(9, 4, parcel)),
         ("ParcelGone", Fact::ParcelGone(9, 4)),
         ("Taken", Fact::Taken(9, taken)),
+        (
+            "References",
+            Fact::References(topic_page, ReferencesRow { pages: 3, bytes: 99, written_ms: 1_700_000_000_000 }),
+        ),
+        ("ReferencesGone", Fact::ReferencesGone(topic_page)),
+        ("EntityLeft", Fact::EntityLeft(7)),
+        ("Leaving", Fact::Leaving(main, 1, 9)),
+        ("LeavingGone", Fact::LeavingGone(main, 1)),
+        ("Replay", Fact::Replay(7, ReplayRow { next: 4, to: 9, filter: "n = 1".to_owned() })),
+        ("ReplayGone", Fact::ReplayGone(7)),
+        ("PageReferring", Fact::PageWritten(main, 2, referring.build())),
         ("Journal", Fact::Journal(4_096, Bytes::from_static(b"row"))),
         ("JournalGone", Fact::JournalGone(1_024, 2_048)),
         (
@@ -304,6 +319,17 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<(u16, u64)>().prop_map(|(to, number)| Fact::ParcelGone(to, number)),
         (any::<(u16, u64)>(), vec(returned, 0..3))
             .prop_map(|((from, last), returned)| Fact::Taken(from, Taken { last, returned })),
+        any::<(u64, u64, u32, u32, u64)>().prop_map(|(topic, first, pages, bytes, written_ms)| {
+            Fact::References(TopicPage { topic, first }, ReferencesRow { pages, bytes, written_ms })
+        }),
+        any::<(u64, u64)>().prop_map(|(topic, first)| Fact::ReferencesGone(TopicPage { topic, first })),
+        any::<u64>().prop_map(Fact::EntityLeft),
+        (queue(), any::<(u64, u64)>()).prop_map(|(queue, (from, to))| Fact::Leaving(queue, from, to)),
+        (queue(), any::<u64>()).prop_map(|(queue, from)| Fact::LeavingGone(queue, from)),
+        (any::<(u64, u64, u64)>(), ".{0,20}").prop_map(|((entity, next, to), filter)| {
+            Fact::Replay(entity, ReplayRow { next, to, filter })
+        }),
+        any::<u64>().prop_map(Fact::ReplayGone),
         (any::<u64>(), some_bytes()).prop_map(|(number, row)| Fact::Journal(number, row)),
         any::<(u64, u64)>().prop_map(|(from, to)| Fact::JournalGone(from, to)),
         any::<[u64; 4]>().prop_map(|[position, last_lease, last_entity, last_parcel]| {

@@ -47,8 +47,17 @@ impl Bodies {
         }
     }
 
-    /// A page, from what is kept or from the store.
+    /// A page with the one of its topic that it refers to, from what is kept or from the store. The two are kept apart:
+    /// else small pages would keep large ones.
     pub fn page(&mut self, shard: u16, queue: QueueId, first: u64) -> Result<Page, Damage> {
+        let page = self.stored(shard, queue, first)?;
+        match page.refers() {
+            Some(of) => page.with_topic(self.stored(shard, QueueId::main(of.topic), of.first)?),
+            None => Ok(page),
+        }
+    }
+
+    fn stored(&mut self, shard: u16, queue: QueueId, first: u64) -> Result<Page, Damage> {
         if let Some(page) = self.pages.get(&(shard, queue, first)) {
             return Ok(page.clone());
         }

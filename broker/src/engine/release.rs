@@ -94,9 +94,10 @@ impl Turns {
         self.rows.scan(&KeyRange::pages(shard, load.queue, load.from, load.to), &mut |key, value| {
             let Key::Page(_, _, first) = Key::decode(key)? else { return Ok(false) };
             let value = Bytes::copy_from_slice(value);
-            let count = Page::open(value.clone())?.len();
+            let page = Page::open(value.clone())?;
+            let count = page.len();
             messages += count;
-            bytes += value.len() as u64;
+            bytes += page.bytes_in_all();
             found.push((first, value));
             let full = messages >= load.messages || bytes >= load.bytes;
             if full {

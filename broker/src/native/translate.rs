@@ -238,6 +238,10 @@ impl Translator {
                 let (shard, subscription) = named(&subscription)?;
                 (shard, stamp, Change::PromoteRule { subscription, rule })
             }
+            Request::Replay { stamp, subscription, start, filter } => {
+                let (shard, subscription) = named(&subscription)?;
+                (shard, stamp, Change::Replay { subscription, start, filter })
+            }
             Request::Scheduled { stamp, address, action, sequences } => {
                 let (shard, entity) = named(&address)?;
                 (shard, stamp, Change::Scheduled { entity, action, sequences })

@@ -140,14 +140,14 @@ fn put_delivery(delivery: &OutgoingDelivery, out: &mut BytesMut) -> u64 {
             match &run.records {
                 Records::In(page, places) => {
                     for (sequence, index) in (run.sequence..).zip(places.clone()) {
-                        let record = page.bytes_of(index as usize);
-                        bytes += record.len() as u64;
+                        let record = page.parts_of(index as usize);
+                        bytes += (record[0].len() + record[1].len()) as u64;
                         reply::put_delivered(out, sequence, run.attempts, record);
                     }
                 }
                 Records::One(record, booked) => {
                     bytes += booked;
-                    reply::put_delivered(out, run.sequence, run.attempts, record);
+                    reply::put_delivered(out, run.sequence, run.attempts, [record, &[]]);
                 }
             }
         }

@@ -212,6 +212,7 @@ fn stamp_of(request: &mut Request) -> Option<&mut Stamp> {
         | Request::PutRule { stamp, .. }
         | Request::DeleteRule { stamp, .. }
         | Request::PromoteRule { stamp, .. }
+        | Request::Replay { stamp, .. }
         | Request::Purge { stamp, .. }
         | Request::PutSchedule { stamp, .. }
         | Request::DeleteSchedule { stamp, .. }

@@ -35,6 +35,8 @@ pub struct Record {
     pub rule_name: Option<String>,
     /// Where it was to be passed on to; present among the transfer dead letters.
     pub destination: Option<String>,
+    /// Whether it is a copy of what the topic kept.
+    pub replayed: bool,
     /// The sender's message.
     pub message: Bytes,
 }
@@ -51,7 +53,9 @@ const FORWARDED: u8 = 8;
 const RULE_NAME: u8 = 16;
 /// Flag of a record: it says where the message was to go.
 const DESTINED: u8 = 32;
-const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN | FORWARDED | RULE_NAME | DESTINED;
+/// Flag of a record: the message was replayed.
+const REPLAYED: u8 = 64;
+const KNOWN_FLAGS: u8 = DEAD_LETTER | EXPIRES | REDRIVEN | FORWARDED | RULE_NAME | DESTINED | REPLAYED;
 
 impl Record {
     /// Bytes in front of the message where no flag is set.
@@ -65,6 +69,7 @@ impl Record {
             | flag(self.hops != 0, FORWARDED)
             | flag(self.rule_name.is_some(), RULE_NAME)
             | flag(self.destination.is_some(), DESTINED)
+            | flag(self.replayed, REPLAYED)
     }
 
     /// Writes what stands in front of a message that came as its sender laid it out.
@@ -84,6 +89,12 @@ impl Record {
 
     /// Writes the record.
     pub fn put(&self, out: &mut BytesMut) {
+        self.put_fields(out);
+        out.put_slice(&self.message);
+    }
+
+    /// Writes what stands in front of the message.
+    pub fn put_fields(&self, out: &mut BytesMut) {
         out.put_u64(self.enqueued_time_ms);
         out.put_u64(self.enqueued_sequence);
         out.put_u8(self.flags());
@@ -105,7 +116,6 @@ impl Record {
         if let Some(destination) = &self.destination {
             wire::put_text(out, destination);
         }
-        out.put_slice(&self.message);
     }
 
     /// Reads a record; its message shares `bytes`.
@@ -118,7 +128,8 @@ impl Record {
             let unknown = flags & !KNOWN_FLAGS;
             return Err(Malformed::new("record.flags", format!("has unknown bits {unknown:#x}")));
         }
-        let mut record = Record { enqueued_time_ms, enqueued_sequence, ..Record::default() };
+        let replayed = flags & REPLAYED != 0;
+        let mut record = Record { enqueued_time_ms, enqueued_sequence, replayed, ..Record::default() };
         if flags & DEAD_LETTER != 0 {
             record.dead_letter = Some(DeadLetterInfo::read(&mut reader)?);
         }

@@ -151,6 +151,12 @@ pub const BREAKER_WINDOW: u8 = 25;
 pub const BREAKER_PAUSE_MS: u8 = 26;
 /// `fall_through`.
 pub const FALL_THROUGH: u8 = 27;
+/// `retain_ms`.
+pub const RETAIN_MS: u8 = 28;
+/// `replay_from_sequence`.
+pub const REPLAY_FROM_SEQUENCE: u8 = 29;
+/// `replay_from_ms`.
+pub const REPLAY_FROM_MS: u8 = 30;
 
 /// All options there are.
 #[rustfmt::skip]
@@ -209,6 +215,12 @@ pub const TABLE: &[OptionSpec] = &[
         "how long delivery pauses before one message is tried (default 30000)"),
     row(FALL_THROUGH, "fall_through", Allowed::Text(limits::NAME_CHARS), &[EntityKind::Topic],
         "the subscription that gets what no other one wanted, by its own name (default none)"),
+    row(RETAIN_MS, "retain_ms", NUMBER, &[EntityKind::Topic],
+        "how long messages are kept for replays, whoever has settled them (default none: not at all)"),
+    fixed(row(REPLAY_FROM_SEQUENCE, "replay_from_sequence", NUMBER, &[EntityKind::Subscription],
+        "the topic's message to begin with, of those that it keeps (default none: those to come; fixed at creation)")),
+    fixed(row(REPLAY_FROM_MS, "replay_from_ms", NUMBER, &[EntityKind::Subscription],
+        "the same by when messages came, in UTC milliseconds (default none; fixed at creation)")),
 ];
 
 impl OptionSpec {

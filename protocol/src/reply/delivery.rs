@@ -34,7 +34,7 @@ impl Delivered {
     pub(super) const LEAST_BYTES: usize = 16;
 
     pub(super) fn put(&self, out: &mut BytesMut) {
-        put_delivered(out, self.sequence, self.attempts, &self.record);
+        put_delivered(out, self.sequence, self.attempts, [&self.record, &[]]);
     }
 
     pub(super) fn read(reader: &mut Reader) -> Read<Self> {
@@ -46,11 +46,13 @@ impl Delivered {
     }
 }
 
-/// Writes one message of a delivery.
-pub fn put_delivered(out: &mut BytesMut, sequence: u64, attempts: u32, record: &[u8]) {
+/// Writes one message of a delivery, whose record is in two parts.
+pub fn put_delivered(out: &mut BytesMut, sequence: u64, attempts: u32, [begin, rest]: [&[u8]; 2]) {
     out.put_u64(sequence);
     out.put_u32(attempts);
-    wire::put_blob(out, record);
+    wire::put_count(out, begin.len() + rest.len());
+    out.put_slice(begin);
+    out.put_slice(rest);
 }
 
 /// Writes what stands in front of a delivery's messages. `messages` calls to [`put_delivered`] must follow.

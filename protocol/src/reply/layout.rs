@@ -44,6 +44,7 @@ impl Reply {
             Reply::Schedules { .. } => opcode::SCHEDULES,
             Reply::Rules { .. } => opcode::RULES,
             Reply::Explained(_) => opcode::EXPLAINED,
+            Reply::Replaying { .. } => opcode::REPLAYING,
             Reply::Consumers(_) => opcode::CONSUMERS,
             Reply::Traced { .. } => opcode::TRACED,
             Reply::Status(_) => opcode::STATUS,
@@ -121,6 +122,10 @@ impl Reply {
                 wire::put_list(out, rules, |out, rule| rule.put(out));
             }
             Reply::Explained(explained) => explained.put(out),
+            Reply::Replaying { from, to } => {
+                out.put_u64(*from);
+                out.put_u64(*to);
+            }
             Reply::Consumers(info) => info.put(out),
             Reply::Traced { steps, next } => {
                 out.put_u8(u8::from(next.is_some()));
@@ -190,6 +195,7 @@ impl Reply {
                 more: reader.bool("more")?,
                 rules: reader.list("rules", RuleInfo::LEAST_BYTES, PAGE, RuleInfo::read)?,
             },
+            opcode::REPLAYING => Reply::Replaying { from: reader.u64("from")?, to: reader.u64("to")? },
             opcode::EXPLAINED => Reply::Explained(Explained::read(reader)?),
             opcode::PEEKED => Reply::Peeked {
                 next: reader.u64("next")?,

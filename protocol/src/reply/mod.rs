@@ -171,6 +171,13 @@ pub enum Reply {
         /// Whether there are more behind the last one.
         more: bool,
     },
+    /// A replay begins, of the topic's numbers from one on and before another; of none where they are the same.
+    Replaying {
+        /// The first one.
+        from: u64,
+        /// The one behind the last.
+        to: u64,
+    },
     /// What the rules of a topic say of a message.
     Explained(Explained),
     /// Messages that were peeked at.
@@ -243,6 +250,7 @@ pub mod opcode {
     pub const ENTITIES: u8 = 0xb1;
     pub const RULES: u8 = 0xb2;
     pub const EXPLAINED: u8 = 0xb3;
+    pub const REPLAYING: u8 = 0xb4;
     pub const PEEKED: u8 = 0xc0;
     pub const WORKED: u8 = 0xc1;
     pub const CAUSES: u8 = 0xc2;

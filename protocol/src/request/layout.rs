@@ -2,7 +2,7 @@
 
 use super::settle::read_settle_items;
 use super::{
-    Flow, Hello, Listing, OpenReceiver, Operation, Request, ScheduledAction, Selection, Stamp, States, opcode,
+    Flow, Hello, Listing, OpenReceiver, Operation, Request, ScheduledAction, Selection, Stamp, Start, States, opcode,
 };
 use crate::explain::After;
 use crate::frame::{Frame, put_frame};
@@ -40,6 +40,27 @@ impl Stamp {
     }
 }
 
+impl Start {
+    fn put(self, out: &mut BytesMut) {
+        let (kind, number) = match self {
+            Start::Sequence(sequence) => (0, sequence),
+            Start::Time(ms) => (1, ms),
+        };
+        out.put_u8(kind);
+        out.put_u64(number);
+    }
+
+    fn read(reader: &mut Reader) -> Read<Self> {
+        match (reader.u8("start")?, reader.u64("start")?) {
+            (0, sequence) => Ok(Start::Sequence(sequence)),
+            (1, ms) => Ok(Start::Time(ms)),
+            (kind, _) => {
+                Err(Malformed::new("start", format!("found {kind}, starts are 0 sequence, 1 time")))
+            }
+        }
+    }
+}
+
 impl Request {
     /// The request's opcode.
     pub fn opcode(&self) -> u8 {
@@ -71,6 +92,7 @@ impl Request {
             Request::PutRule { .. } => opcode::PUT_RULE,
             Request::DeleteRule { .. } => opcode::DELETE_RULE,
             Request::PromoteRule { .. } => opcode::PROMOTE_RULE,
+            Request::Replay { .. } => opcode::REPLAY,
             Request::ListRules { .. } => opcode::LIST_RULES,
             Request::Explain { .. } => opcode::EXPLAIN,
             Request::Peek { .. } => opcode::PEEK,
@@ -178,6 +200,12 @@ impl Request {
                 stamp.put(out);
                 wire::put_text(out, subscription);
                 wire::put_text(out, rule);
+            }
+            Request::Replay { stamp, subscription, start, filter } => {
+                stamp.put(out);
+                wire::put_text(out, subscription);
+                start.put(out);
+                wire::put_text(out, filter);
             }
             Request::List(listing) => listing.put(out),
             Request::Explain { topic, message, after, limit } => {
@@ -336,6 +364,12 @@ impl Request {
                 stamp: Stamp::read(reader)?,
                 subscription: reader.text("subscription")?,
                 rule: reader.text("rule")?,
+            },
+            opcode::REPLAY => Request::Replay {
+                stamp: Stamp::read(reader)?,
+                subscription: reader.text("subscription")?,
+                start: Start::read(reader)?,
+                filter: reader.text("filter")?,
             },
             opcode::LIST_RULES => Request::ListRules {
                 subscription: reader.text("subscription")?,

@@ -261,6 +261,17 @@ pub enum Request {
         /// The rule's name.
         rule: String,
     },
+    /// Copies what a topic keeps to one of its subscriptions once more.
+    Replay {
+        /// Makes the request repeatable.
+        stamp: Stamp,
+        /// The subscription's name.
+        subscription: String,
+        /// Where to begin.
+        start: Start,
+        /// A filter beside the subscription's rules; empty for none.
+        filter: String,
+    },
     /// Asks for the rules of a subscription.
     ListRules {
         /// The subscription's name.
@@ -364,6 +375,15 @@ pub enum Request {
     Status,
 }
 
+/// Where a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the topic's message with this number, or the first one behind it that is kept.
+    Sequence(u64),
+    /// At the first message that came at this moment or behind it, UTC milliseconds.
+    Time(u64),
+}
+
 /// Opcodes of requests. Replies have the top bit set.
 pub mod opcode {
     #![allow(missing_docs, reason = "each is the variant of `Request` of the same name")]
@@ -396,6 +416,7 @@ pub mod opcode {
     pub const PROMOTE_RULE: u8 = 0x37;
     pub const LIST_RULES: u8 = 0x38;
     pub const EXPLAIN: u8 = 0x39;
+    pub const REPLAY: u8 = 0x3a;
     pub const PEEK: u8 = 0x40;
     pub const PURGE: u8 = 0x41;
     pub const REDRIVE: u8 = 0x42;

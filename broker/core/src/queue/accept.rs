@@ -2,32 +2,33 @@
 
 use super::{HotPage, Pending, Queue, number, place, rank};
 use crate::context::Now;
-use crate::page::{Mark, NEVER_MS, PageBuilder};
+use crate::page::{Body, Mark, NEVER_MS, PageBuilder, Reference};
 use postrider_protocol::message::Record;
 
 impl Queue {
     /// Appends a message as its sender laid it out to the strand of a rank; returns its number.
-    pub fn append(&mut self, now: Now, rank: usize, mark: Mark, message: &[u8]) -> u64 {
+    pub fn append(&mut self, now: Now, rank: usize, mark: Mark, body: Body<'_>) -> u64 {
         let sequence = self.row.next;
-        let builder = self.page_for(now, rank, message.len());
+        let builder = self.page_for(now, rank, body);
         let before = builder.bytes();
-        builder.push(now.wall_ms, sequence, mark, message);
+        builder.push(now.wall_ms, sequence, mark, body);
         let size = builder.bytes() - before;
         self.accept(rank, mark, size, 0)
     }
 
-    /// Appends a record that comes from another queue, where deliveries of it have failed.
+    /// Appends a record that has been somewhere before, where deliveries of it may have failed.
     pub fn append_record(
         &mut self,
         now: Now,
         rank: usize,
         mark: Mark,
         record: &Record,
+        stored: Option<Reference>,
         attempts: u32,
     ) -> u64 {
-        let builder = self.page_for(now, rank, record.message.len());
+        let builder = self.page_for(now, rank, Body { message: &record.message, stored });
         let before = builder.bytes();
-        builder.push_record(record, mark);
+        builder.push_record(record, mark, stored);
         if before == 0 && record.enqueued_time_ms != now.wall_ms {
             builder.set_written_ms(now.wall_ms);
         }
@@ -36,10 +37,10 @@ impl Queue {
     }
 
     /// The page of this turn that the next message of a strand belongs into, up to the place of that message.
-    fn page_for(&mut self, now: Now, rank: usize, message_bytes: usize) -> &mut PageBuilder {
+    fn page_for(&mut self, now: Now, rank: usize, body: Body<'_>) -> &mut PageBuilder {
         let next = place(rank, self.row.next);
         let last = self.pending.iter().rposition(|pending| super::rank(pending.first) == rank);
-        let fits = |pending: &Pending| pending.builder.has_room_for(message_bytes, next - pending.first);
+        let fits = |pending: &Pending| pending.builder.has_room_for(body, next - pending.first);
         let at = match last.filter(|at| fits(&self.pending[*at])) {
             Some(at) => at,
             None => self.begin_page(now, next),

@@ -2,7 +2,7 @@
 
 use super::Slot;
 use crate::damage::Damage;
-use crate::page::{Mark, NEVER_MS, Page, PageState};
+use crate::page::{Mark, NEVER_MS, Page, PageState, TopicPage};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub(super) struct HotPage {
     pub alarm_ms: u64,
     /// Whether it was taken out of a cold range before its turn.
     pub warmed: bool,
+    /// The page of its topic that it refers to.
+    pub refers: Option<TopicPage>,
 }
 
 impl HotPage {
@@ -60,6 +62,7 @@ impl HotPage {
             changed: state.changed,
             slots,
             written_ms: page.written_ms(),
+            refers: page.refers(),
             ..HotPage::default()
         };
         hot.alarm_ms = hot.next_alarm_ms(0);

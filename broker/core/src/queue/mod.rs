@@ -34,7 +34,7 @@ use crate::command::ReceiverKey;
 use crate::fact::QueueRow;
 use crate::key::QueueId;
 use crate::limits::Window;
-use crate::page::PageBuilder;
+use crate::page::{PageBuilder, TopicPage};
 use hot::HotPage;
 use keyed::Keyed;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +80,10 @@ pub struct Queue {
     by_session: bool,
     /// Of such a queue, the messages that left a lock or are gone, and what they are now.
     moved: Vec<(u64, u32, Slot)>,
+    /// Whether its pages may refer to pages of a topic.
+    may_refer: bool,
+    /// What this turn did to pages of the topic: one page more that refers to it, or one less.
+    references: Vec<(TopicPage, i64)>,
     /// The receivers that are open on it, in the order they came.
     pub receivers: Vec<ReceiverKey>,
 }
@@ -111,6 +115,8 @@ impl Queue {
             dirty: false,
             by_session: false,
             moved: Vec::new(),
+            may_refer: false,
+            references: Vec::new(),
             receivers: Vec::new(),
         }
     }
@@ -118,6 +124,21 @@ impl Queue {
     /// Lets its messages be given out by session.
     pub fn set_by_session(&mut self) {
         self.by_session = true;
+    }
+
+    /// Lets its pages refer to pages of a topic.
+    pub fn set_may_refer(&mut self) {
+        self.may_refer = true;
+    }
+
+    /// Whether its pages may refer to pages of a topic.
+    pub fn may_refer(&self) -> bool {
+        self.may_refer
+    }
+
+    /// How many pages more or less refer to pages of the topic since this was asked last.
+    pub fn take_references(&mut self) -> Vec<(TopicPage, i64)> {
+        std::mem::take(&mut self.references)
     }
 
     /// Whether its messages are given out by session.

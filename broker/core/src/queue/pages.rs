@@ -31,6 +31,12 @@ impl Queue {
     pub fn seal_pending(&mut self, facts: &mut Vec<Fact>) {
         for pending in std::mem::take(&mut self.pending) {
             let records = pending.builder.len();
+            if let Some(page) = pending.builder.refers() {
+                self.references.push((page, 1));
+                if let Some(hot) = self.window.get_mut(&pending.first) {
+                    hot.refers = Some(page);
+                }
+            }
             facts.push(Fact::PageWritten(self.id, pending.first, pending.builder.build()));
             if !pending.tried.is_empty() {
                 let mut state = PageState::fresh(records);
@@ -80,6 +86,7 @@ impl Queue {
         }
         let Some(page) = self.window.remove(&first) else { return };
         if page.live == 0 {
+            self.references.extend(page.refers.map(|refers| (refers, -1)));
             facts.push(Fact::PageGone(self.id, first));
         } else if page.ready == 0 {
             self.parked.insert(first, page.live);
@@ -199,6 +206,13 @@ impl Queue {
             }
         }
         self.changed.clear();
+    }
+
+    /// In recovery: what begins in this range is on its way out, and not the queue's any more.
+    pub fn leave_out(&mut self, from: u64, to: u64) {
+        if let Some(strand) = self.strands.get_mut(rank(from)) {
+            strand.leave_out(from, to);
+        }
     }
 
     /// With nothing cold left, what is in memory must be what the counters say.

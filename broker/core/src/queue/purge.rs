@@ -1,6 +1,6 @@
 //! Removing everything that nobody holds.
 
-use super::{Event, Queue};
+use super::{Event, Queue, rank};
 use crate::fact::Fact;
 
 impl Queue {
@@ -19,16 +19,34 @@ impl Queue {
         for (first, at) in in_window {
             self.change(first, at, Event::Drop);
         }
-        for (first, _) in std::mem::take(&mut self.parked) {
-            facts.push(Fact::PageGone(self.id, first));
-        }
+        let parked = std::mem::take(&mut self.parked);
+        let mut gone: Vec<_> = parked.into_keys().map(|first| (first, first + 1)).collect();
         for strand in &mut self.strands {
-            facts.extend(strand.cold.drain(..).map(|(from, to)| Fact::PagesGone(self.id, from, to)));
+            gone.extend(strand.cold.drain(..));
             strand.forget_load();
         }
+        self.let_go(gone, facts);
         let (locked, locked_bytes) = (self.locked, self.locked_bytes);
         let row = self.row_mut();
         (row.active, row.bytes, row.delayed, row.deferred) = (locked, locked_bytes, 0, 0);
         before - locked
+    }
+
+    /// Removes the pages that begin in these ranges. Those that may refer to a topic's pages have to be looked at: they
+    /// leave the queue now, and the store later.
+    fn let_go(&self, mut ranges: Vec<(u64, u64)>, facts: &mut Vec<Fact>) {
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, last| {
+            let is_one = rank(last.0) == rank(next.0) && self.window.range(last.1..next.0).next().is_none();
+            if is_one {
+                last.1 = next.1;
+            }
+            is_one
+        });
+        let gone = |(from, to)| match self.may_refer {
+            true => Fact::Leaving(self.id, from, to),
+            false => Fact::PagesGone(self.id, from, to),
+        };
+        facts.extend(ranges.into_iter().map(gone));
     }
 }

@@ -75,6 +75,13 @@ impl Strand {
         }
     }
 
+    /// Takes `from..to` out of all cold ranges.
+    pub fn leave_out(&mut self, from: u64, to: u64) {
+        let rest = |(begin, end): (u64, u64)| [(begin, end.min(from)), (begin.max(to), end)];
+        let cold = std::mem::take(&mut self.cold);
+        self.cold = cold.into_iter().flat_map(rest).filter(|(begin, end)| begin < end).collect();
+    }
+
     /// Takes `from..to` out of the cold range around it; says whether it was cold.
     pub fn warm(&mut self, from: u64, to: u64) -> bool {
         let Some(at) = self.cold.partition_point(|(first, _)| *first <= from).checked_sub(1) else {

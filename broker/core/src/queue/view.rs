@@ -46,17 +46,17 @@ impl Queue {
     pub fn view(
         &self,
         first: u64,
-        page: Bytes,
+        page: Page,
         state: impl FnOnce() -> Result<Option<Bytes>, Damage>,
     ) -> Result<PageView, Damage> {
         let (slots, changed) = match self.window.get(&first) {
             Some(hot) => (hot.slots.clone(), hot.changed.clone()),
             None => {
-                let opened = HotPage::open(page.clone(), state()?)?;
+                let opened = HotPage::open(page.bytes().clone(), state()?)?;
                 (opened.slots, opened.changed)
             }
         };
-        Ok(PageView { page: Page::open(page)?, slots, changed })
+        Ok(PageView { page, slots, changed })
     }
 
     /// The page in the window that a place is in.

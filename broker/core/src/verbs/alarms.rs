@@ -55,6 +55,10 @@ impl Shard {
                 self.turn.facts.push(Fact::AlarmGone(alarm));
                 self.ring_schedules(cx, alarm.queue.entity)
             }
+            Wake::Kept => {
+                self.turn.facts.push(Fact::AlarmGone(alarm));
+                self.ring_kept(cx, alarm.queue.entity).map(|()| 0)
+            }
         }
     }
 
@@ -96,6 +100,9 @@ impl Shard {
         if self.queues.get(&id).is_some_and(|queue| queue.is_hot(first)) {
             return Ok(true);
         }
+        if self.leaves(id, first).is_some() {
+            return Ok(false);
+        }
         let rows = self.rows(cx);
         let Some(page) = rows.get(&Key::Page(self.id, id, first))? else { return Ok(false) };
         let state = rows.get(&Key::PageState(self.id, id, first))?;
@@ -116,7 +123,7 @@ impl Wake {
     /// How much work an answer is.
     fn steps(self) -> usize {
         match self {
-            Wake::Page(_) | Wake::Occurrence => STEPS_OF_A_PAGE,
+            Wake::Page(_) | Wake::Occurrence | Wake::Kept => STEPS_OF_A_PAGE,
             Wake::Scheduled(_) | Wake::Window => 1,
         }
     }

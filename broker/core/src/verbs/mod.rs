@@ -5,6 +5,7 @@ mod alarms;
 mod bulk;
 mod entities;
 mod forward;
+mod leaving;
 mod publish;
 mod receive;
 mod recover;

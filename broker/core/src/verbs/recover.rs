@@ -1,6 +1,7 @@
 //! Building a shard from its rows, and checking that it adds up. What does not is damage, named: never less data in
 //! silence.
 
+use crate::bodies::Bodies;
 use crate::catalog::{Catalog, Entity};
 use crate::context::{Damage, Now, Rows};
 use crate::ends::Ends;
@@ -20,6 +21,7 @@ use crate::shard::{Shard, Turn};
 use crate::staged::Staged;
 use bytes::Bytes;
 use postrider_protocol::name::Lane;
+use postrider_protocol::options::EntityKind;
 use postrider_protocol::rule::Rule;
 use postrider_protocol::schedule::ScheduleInfo;
 use postrider_protocol::wire::{Read, Reader};
@@ -39,6 +41,8 @@ impl Shard {
         }
         shard.mono_ms = now.mono_ms;
         shard.load_entities(rows, now)?;
+        shard.load_leaving(rows)?;
+        shard.load_replays(rows)?;
         shard.load_sessions(rows, now)?;
         shard.load_leases(rows, now)?;
         shard.recover_session_locks();
@@ -100,6 +104,10 @@ impl Shard {
             touched_topics: BTreeSet::new(),
             touched_leases: BTreeSet::new(),
             read: None,
+            bodies: Bodies::default(),
+            leaving: BTreeMap::new(),
+            replays: BTreeMap::new(),
+            replayed_last: 0,
             staged: Staged::default(),
             turn: Turn::default(),
         }
@@ -209,6 +217,10 @@ impl Shard {
 
     /// Takes over a queue, and makes room for its sessions where it has some. Dead letters have none.
     pub(crate) fn add_queue(&mut self, mut queue: Queue, id: QueueId, by_session: bool) {
+        let kind = self.catalog.get(id.entity).map(|entity| entity.row.kind);
+        if kind == Some(EntityKind::Subscription) && id.lane == Lane::Main {
+            queue.set_may_refer();
+        }
         if by_session && id.lane == Lane::Main {
             queue.set_by_session();
             self.sessions.insert(id, Sessions::default());

@@ -132,7 +132,7 @@ impl Shard {
             Ok(queue) => queue,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        self.show_pending(queue);
+        self.show_pending(cx.now, queue);
         let mut found = None;
         let span = Span { from: sequence, to: sequence.saturating_add(1), limit: 1, numbers: &[] };
         self.examine(&self.rows(cx), queue, span, &mut |one| {

@@ -207,6 +207,7 @@ impl Script {
             self.turn(shard, commands);
         }
         self.follow_up();
+        self.go_on();
     }
 
     /// Lets everything arrive that is on its way, and what comes of it.
@@ -214,6 +215,13 @@ impl Script {
         while let Some(shard) = self.world.has_read_any().filter(|_| !self.held) {
             let turn = self.world.turn(shard, Vec::new());
             self.show(shard, &turn);
+        }
+    }
+
+    /// Lets every shard do what it does not wait with.
+    fn go_on(&mut self) {
+        while let Some(shard) = self.world.is_busy() {
+            self.turn(shard, Vec::new());
         }
     }
 

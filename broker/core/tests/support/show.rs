@@ -64,6 +64,7 @@ impl Names {
             Wake::Scheduled(number) => format!("scheduled {number}"),
             Wake::Window => "window".to_owned(),
             Wake::Occurrence => "schedules".to_owned(),
+            Wake::Kept => "kept".to_owned(),
         };
         let when = if alarm.when_ms == 0 { "once".to_owned() } else { time(alarm.when_ms) };
         format!("{} {what} at {when}", self.queue(shard, alarm.queue))
@@ -110,8 +111,27 @@ impl Names {
                 format!("PageGone {} {}", self.queue(shard, *queue), place(*first))
             }
             Fact::PagesGone(queue, from, to) => {
-                format!("PagesGone {} {}..{}", self.queue(shard, *queue), place(*from), place(*to))
+                format!("PagesGone {} {}..{}", self.queue(shard, *queue), place(*from), end(*to))
             }
+            Fact::References(page, row) => {
+                let (topic, first) = (&self.entities[&(shard, page.topic)], page.first);
+                format!("References {topic} {first}: pages={} bytes={}", row.pages, row.bytes)
+            }
+            Fact::ReferencesGone(page) => {
+                format!("ReferencesGone {} {}", self.entities[&(shard, page.topic)], page.first)
+            }
+            Fact::EntityLeft(entity) => format!("EntityLeft {}", self.entities[&(shard, *entity)]),
+            Fact::Leaving(queue, from, to) => {
+                format!("Leaving {} {}..{}", self.queue(shard, *queue), place(*from), end(*to))
+            }
+            Fact::LeavingGone(queue, from) => {
+                format!("LeavingGone {} {}", self.queue(shard, *queue), place(*from))
+            }
+            Fact::Replay(entity, row) => {
+                let filter = if row.filter.is_empty() { String::new() } else { format!(" where {}", row.filter) };
+                format!("Replay {} {}..{}{filter}", self.entities[&(shard, *entity)], row.next, row.to)
+            }
+            Fact::ReplayGone(entity) => format!("ReplayGone {}", self.entities[&(shard, *entity)]),
             Fact::Leased(lease, row) => {
                 let holds: Vec<_> = row.holds.iter().map(hold).collect();
                 let (lease, owner) = (self.lease(shard, *lease), client_name(row.owner.client));
@@ -306,9 +326,16 @@ fn page_text(page: &bytes::Bytes) -> String {
     let name = |record: Record| {
         message_id(&record.message) + &own_copy(&record) + &expires(&record) + &dead_letter(&record)
     };
-    let names = (0..page.len()).map(|at| match page.record(at) {
-        Some(record) => name(Record::decode(record).unwrap()),
-        None => ".".to_owned(),
+    let first = page.refers().map_or(0, |topic| topic.first);
+    let names = (0..page.len()).map(|at| match (page.record(at), page.reference(at)) {
+        (Some(record), _) => name(Record::decode(record).unwrap()),
+        (None, Some((index, _))) => {
+            let expires = page.mark(at).map_or(u64::MAX, |mark| mark.expires_ms);
+            let expires = Some(expires).filter(|expires_ms| *expires_ms != u64::MAX);
+            let expires = expires.map_or_else(String::new, |at| format!(" (expires {})", time(at)));
+            format!("of-{}{expires}", first + u64::from(index))
+        }
+        (None, None) => ".".to_owned(),
     });
     names.collect::<Vec<_>>().join(" ")
 }
@@ -366,6 +393,11 @@ fn state_text(state: &bytes::Bytes) -> String {
 fn place(place: u64) -> String {
     let (rank, number) = (queue::rank(place), queue::number(place));
     if rank == 0 { number.to_string() } else { format!("{number}@{rank}") }
+}
+
+/// The end of a range.
+fn end(to: u64) -> String {
+    if to == u64::MAX { "the end".to_owned() } else { place(to) }
 }
 
 fn run_text(page: u64, index: u32, count: u32) -> String {

@@ -1,5 +1,6 @@
 //! Shards, the store under them, and a replica that sees nothing but facts.
 
+use super::bodies;
 use super::rows::MemoryRows;
 use bytes::Bytes;
 use postrider_core::command::{Change, Command, Loaded, Ticket};
@@ -198,6 +199,13 @@ impl World {
         (0..self.shards.len() as u16).find(|shard| self.has_read(*shard))
     }
 
+    /// The first shard that has something to do now.
+    pub fn is_busy(&self) -> Option<u16> {
+        let now = self.now;
+        let is_due = |shard: &Shard| shard.next_deadline_ms(now).is_some_and(|next| next <= now.mono_ms);
+        self.shards.iter().position(is_due).map(|shard| shard as u16)
+    }
+
     /// Steps down and leads again: what is not in the store is forgotten.
     pub fn reload(&mut self, shard: u16) {
         self.read[usize::from(shard)].clear();
@@ -222,12 +230,14 @@ impl World {
     /// A stored record.
     pub fn record(&self, shard: u16, queue: QueueId, page: u64, index: u32) -> Record {
         let page = self.rows.get(&Key::Page(shard, queue, page)).unwrap().expect("the page is there");
-        Record::decode(Page::open(page).unwrap().record(index as usize).unwrap()).unwrap()
+        let page = Page::resolve(&self.rows, shard, page).unwrap();
+        Record::decode(page.record(index as usize).unwrap()).unwrap()
     }
 
     /// The end of every test: the replica is what the store is.
     pub fn finish(&self) {
         self.check_scheduled();
+        (0..self.shards.len() as u16).for_each(|shard| bodies::check(&self.rows, shard));
         assert_eq!(self.rows, self.shadow, "the replica differs from the store");
     }
 }

@@ -9,7 +9,8 @@ mod choose;
 pub(super) mod walk;
 
 use crate::command::Portion;
-use crate::context::{Context, Damage};
+use crate::context::{Context, Damage, Now};
+use crate::fact::Fact;
 use crate::journal::{Entry, Target};
 use crate::key::QueueId;
 use crate::page::{Mark, NEVER_MS};
@@ -54,7 +55,7 @@ impl Shard {
                 Ok(checked) => checked,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-        self.show_pending(id);
+        self.show_pending(cx.now, id);
         // Whoever waits for the queue to be drained need not wait any more.
         self.hungry.insert(id);
         let mut at_once = 0;
@@ -80,6 +81,11 @@ impl Shard {
     fn purge_all(&mut self, id: QueueId) -> u64 {
         let mut facts = Vec::new();
         let purged = self.queues.get_mut(&id).map_or(0, |queue| queue.purge(&mut facts));
+        for fact in &facts {
+            if let Fact::Leaving(queue, from, to) = fact {
+                self.leave(*queue, *from, *to);
+            }
+        }
         facts.into_iter().for_each(|fact| self.remember(fact));
         self.touched.insert(id);
         let count = self.queues.get(&id).map_or(0, Queue::next).saturating_sub(1);
@@ -88,7 +94,10 @@ impl Shard {
     }
 
     /// Lets the pages that this turn has filled so far be found among the rows; what comes behind begins others.
-    pub(crate) fn show_pending(&mut self, id: QueueId) {
+    pub(crate) fn show_pending(&mut self, now: Now, id: QueueId) {
+        if let Some(topic) = self.catalog.topic_of(id.entity) {
+            self.show_bodies(now, topic);
+        }
         let mut facts = Vec::new();
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.seal_pending(&mut facts);
@@ -157,7 +166,7 @@ impl Shard {
             Ok(checked) => checked,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        self.show_pending(id);
+        self.show_pending(cx.now, id);
         let (chosen, examined) = self.choose(cx, id, portion, &chooser)?;
         if id.lane == Lane::Transfer {
             let done = self.send_again(cx, id, &chosen, dry_run)?;
@@ -258,7 +267,7 @@ impl Shard {
         let target = QueueId::main(id.entity);
         if let Some(queue) = self.queues.get_mut(&target) {
             let rank = settings.rank(redriven.priority);
-            let sequence = queue.append_record(cx.now, rank, redriven.mark, &redriven.record, 0);
+            let sequence = queue.append_record(cx.now, rank, redriven.mark, &redriven.record, None, 0);
             self.book_session(cx.now, target, redriven.session_id.as_deref(), sequence);
             let to = Some(Target { queue: target, sequence });
             self.journal.note(Entry { to, ..Entry::new(StepKind::Redriven, id, found.number) });

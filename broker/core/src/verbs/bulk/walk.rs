@@ -7,6 +7,7 @@ use crate::context::{Damage, Rows};
 use crate::fact::ScheduledRow;
 use crate::key::{Key, KeyRange, QueueId};
 use crate::limits::{EXAMINED_BYTES, EXAMINED_MESSAGES, PAGE_MESSAGES};
+use crate::page::Page;
 use crate::queue::{PageView, Queue, Slot, number, place, rank};
 use crate::shard::Shard;
 use crate::verbs::settle::moves::changed_record;
@@ -151,7 +152,7 @@ impl Shard {
         if let Some(hot) = self.queue(id).and_then(|queue| queue.hot_page_at(place)) {
             return Ok(Some(hot));
         }
-        let first = Pages { shard: self.id, queue: id, rows }.last_at(place)?;
+        let first = Pages { shard: self, queue: id, rows }.last_at(place)?;
         Ok(Some(first).filter(|first| *first <= place))
     }
 }
@@ -175,7 +176,7 @@ impl<'a> Walk<'a> {
     fn new(shard: &'a Shard, rows: &'a dyn Rows, id: QueueId) -> Self {
         let queue = shard.queue(id);
         let topic = shard.catalog.get(id.entity).map_or(0, |entity| entity.topic.next);
-        let pages = Pages { shard: shard.id, queue: id, rows };
+        let pages = Pages { shard, queue: id, rows };
         let strands = queue.into_iter().flat_map(|queue| {
             (0..queue.levels()).map(move |rank| Source::Strand(Strand::new(pages, queue, rank)))
         });
@@ -233,10 +234,10 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The stored pages of a queue.
+/// The stored pages of a queue, without those that are leaving it.
 #[derive(Clone, Copy)]
 struct Pages<'a> {
-    shard: u16,
+    shard: &'a Shard,
     queue: QueueId,
     rows: &'a dyn Rows,
 }
@@ -247,15 +248,27 @@ impl Pages<'_> {
         Ok(self.read(from, to, |_| ())?.map(|(first, ())| first))
     }
 
-    fn read<T>(&self, from: u64, to: u64, read: impl Fn(&[u8]) -> T) -> Result<Option<(u64, T)>, Damage> {
-        let mut found = None;
-        self.rows.scan(&KeyRange::pages(self.shard, self.queue, from, to), &mut |key, value| {
-            if let Key::Page(_, _, first) = Key::decode(key)? {
-                found = Some((first, read(value)));
+    fn read<T>(
+        &self,
+        mut from: u64,
+        to: u64,
+        read: impl Fn(&[u8]) -> T,
+    ) -> Result<Option<(u64, T)>, Damage> {
+        let (mut found, mut leaves) = (None, None);
+        loop {
+            let pages = KeyRange::pages(self.shard.id, self.queue, from, to);
+            self.rows.scan(&pages, &mut |key, value| {
+                if let Key::Page(_, _, first) = Key::decode(key)? {
+                    leaves = self.shard.leaves(self.queue, first);
+                    found = leaves.is_none().then(|| (first, read(value)));
+                }
+                Ok(false)
+            })?;
+            match leaves.take() {
+                Some(end) if end < to => from = end,
+                _ => return Ok(found),
             }
-            Ok(false)
-        })?;
-        Ok(found)
+        }
     }
 
     /// Where the page with a place would begin: at the last page that begins there or before, as far as a page can
@@ -347,8 +360,10 @@ impl<'a> Strand<'a> {
             None => self.ended = true,
             Some((first, page)) => {
                 self.read_bytes += page.len() as u64;
-                let state = Key::PageState(self.pages.shard, self.pages.queue, first);
-                self.open = Some((first, self.queue.view(first, page, || self.pages.rows.get(&state))?));
+                let Pages { shard, queue, rows } = self.pages;
+                let state = Key::PageState(shard.id, queue, first);
+                let page = Page::resolve(rows, shard.id, page)?;
+                self.open = Some((first, self.queue.view(first, page, || rows.get(&state))?));
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ mod unused;
 
 use crate::catalog::Entity;
 use crate::command::ReceiverKey;
-use crate::context::Now;
+use crate::context::{Context, Damage, Now};
 use crate::effect::Effect;
 use crate::fact::{EntityRow, Fact};
 use crate::journal::Entry;
@@ -28,13 +28,28 @@ use postrider_protocol::trace::StepKind;
 impl Shard {
     pub(crate) fn create(
         &mut self,
-        now: Now,
+        cx: &Context<'_>,
         name: &EntityName,
         kind: EntityKind,
         options: Options,
         rules: Vec<Rule>,
-    ) -> Result<Reply, Refusal> {
-        let rules = self.check_new(now, name, kind, &options, rules)?;
+    ) -> Result<Result<Reply, Refusal>, Damage> {
+        match self.check_new(cx.now, name, kind, &options, rules) {
+            Ok(rules) => self.create_checked(cx.now, name, kind, options, rules),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+        self.replay_at_birth(cx, name)?;
+        Ok(Ok(Reply::Done))
+    }
+
+    fn create_checked(
+        &mut self,
+        now: Now,
+        name: &EntityName,
+        kind: EntityKind,
+        options: Options,
+        rules: Vec<ParsedRule>,
+    ) {
         self.row.last_entity += 1;
         let id = self.row.last_entity;
         let row = EntityRow { name: name.as_str().to_owned(), kind, created_ms: now.wall_ms, options };
@@ -57,7 +72,6 @@ impl Shard {
         rules.into_iter().for_each(|rule| self.store_rule(id, rule));
         self.reshare(id);
         self.set_breaker(id);
-        Ok(Reply::Done)
     }
 
     /// Refuses what cannot be created; returns the rules of a subscription.
@@ -78,7 +92,8 @@ impl Shard {
         check_forwarding(name, options)?;
         match (kind, name.subscription()) {
             (EntityKind::Subscription, Some((topic, _))) => {
-                let topic = self.check_topic(name, topic)?;
+                let (id, topic) = self.check_topic(name, topic)?;
+                self.check_birth(id, options).map_err(|refusal| refusal.about(name.as_str()))?;
                 parse_rules(now, name, topic, rules)
             }
             (EntityKind::Subscription, None) => {
@@ -97,8 +112,8 @@ impl Shard {
     }
 
     /// The topic of a new subscription.
-    fn check_topic(&self, name: &EntityName, topic: &str) -> Result<&Entity, Refusal> {
-        let (_, found) = self.catalog.require(&EntityName::new(topic)?)?;
+    fn check_topic(&self, name: &EntityName, topic: &str) -> Result<(u64, &Entity), Refusal> {
+        let (id, found) = self.catalog.require(&EntityName::new(topic)?)?;
         if found.row.kind != EntityKind::Topic {
             return Err(Refusal::invalid("name", format!("{topic} is a {}, not a topic", found.row.kind))
                 .about(name.as_str()));
@@ -110,16 +125,21 @@ impl Shard {
             );
             return Err(Refusal::new(ErrorCode::QuotaExceeded, text).about(topic));
         }
-        Ok(found)
+        Ok((id, found))
     }
 
-    pub(crate) fn update(&mut self, name: &EntityName, options: &Options) -> Result<Reply, Refusal> {
+    pub(crate) fn update(&mut self, now: Now, name: &EntityName, options: &Options) -> Result<Reply, Refusal> {
         let (id, entity) = self.catalog.require(name)?;
         options.check_update(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
         let mut all = entity.row.options.clone();
         all.update(options);
         check_forwarding(name, &all)?;
+        let retain_ms = entity.settings.retain_ms;
         self.change_window(id, |shard| shard.set_options(id, all));
+        if self.catalog.get(id).is_some_and(|entity| entity.settings.retain_ms != retain_ms) {
+            self.change_kept(now, id);
+        }
+        self.wake_replay(id);
         self.close_forwarding(id);
         // What was held back may be given out now.
         self.hungry.extend(QueueId::all(id));
@@ -146,11 +166,14 @@ impl Shard {
     /// Deletes an entity, and a topic's subscriptions with it.
     pub(crate) fn delete_whole(&mut self, now: Now, id: u64) {
         let subscriptions = self.catalog.get(id).map(|entity| entity.subscriptions.clone());
-        subscriptions.into_iter().flatten().for_each(|subscription| self.delete_entity(now, subscription));
-        self.delete_entity(now, id);
+        let subscriptions: Vec<_> = subscriptions.into_iter().flatten().collect();
+        // The pages of a topic go with it, whatever refers to them; those of others may be referred to.
+        let leaves = subscriptions.is_empty() && self.catalog.topic_of(id).is_some();
+        subscriptions.into_iter().for_each(|subscription| self.delete_entity(now, subscription, false));
+        self.delete_entity(now, id, leaves);
     }
 
-    fn delete_entity(&mut self, now: Now, id: u64) {
+    fn delete_entity(&mut self, now: Now, id: u64, leaves: bool) {
         let mut removed = None;
         self.change_window(id, |shard| removed = shard.catalog.remove(id));
         let Some(entity) = removed else { return };
@@ -161,11 +184,20 @@ impl Shard {
         self.idle.forget(id);
         let gone = Entry::new(StepKind::Deleted, QueueId::main(id), 0);
         self.journal.note(gone.named(&entity.row.name));
-        self.turn.facts.push(Fact::EntityGone(id));
+        self.replays.remove(&id);
+        self.bodies.forget(id);
+        if leaves {
+            self.turn.facts.push(Fact::EntityLeft(id));
+            self.leave_all(QueueId::main(id));
+        } else {
+            self.forget_leaving(QueueId::main(id));
+            self.turn.facts.push(Fact::EntityGone(id));
+        }
     }
 
     fn delete_queue(&mut self, now: Now, id: QueueId, name: &str) {
-        let Some(queue) = self.queues.remove(&id) else { return };
+        let Some(mut queue) = self.queues.remove(&id) else { return };
+        self.bodies.refer(queue.take_references());
         self.touched.remove(&id);
         if self.sessions.contains_key(&id) {
             self.refuse_waiting(id, &Refusal::new(ErrorCode::NotFound, "was deleted").about(name));

@@ -32,7 +32,8 @@ impl Shard {
             | Change::Delete { name }
             | Change::PutRule { subscription: name, .. }
             | Change::DeleteRule { subscription: name, .. }
-            | Change::PromoteRule { subscription: name, .. } => self.use_name(name),
+            | Change::PromoteRule { subscription: name, .. }
+            | Change::Replay { subscription: name, .. } => self.use_name(name),
             Change::Purge { address, .. } | Change::Redrive { address, .. } => self.use_name(&address.entity),
             Change::Settle(items) => self.use_locked(items),
             Change::Transact(operations) => {

@@ -54,7 +54,7 @@ impl Shard {
             Err(refusal) => return Ok(Err(refusal)),
         };
         self.use_entity(entity);
-        let coming = Coming { incoming: &incoming, moved: Some(&moved), rule: None };
+        let coming = Coming::moved(&incoming, &moved);
         Ok(match self.publish_one(cx, entity, coming)? {
             Published::Refused(refusal) => Err(refusal),
             Published::Accepted(_) | Published::Duplicate(_) | Published::Underway => Ok(()),

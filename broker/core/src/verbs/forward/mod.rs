@@ -34,7 +34,7 @@ impl Shard {
         if !gives {
             return Ok(());
         }
-        self.show_pending(id);
+        self.show_pending(cx.now, id);
         while self.queues.get(&id).is_some_and(Queue::has_next) {
             let road = self.outbox.entry(cx.places.shard_of(to)).or_default();
             if road.parcels >= PARCELS_ON_ROAD {

@@ -153,7 +153,7 @@ impl Shard {
                 Outcome { rule: String::new(), fate: self.entering(fan_out, id, fan_out.coming) }
             }
             topic::Fate::Changed { copy, rule } => {
-                let coming = Coming { incoming: &copy, rule: Some(&rule), ..fan_out.coming };
+                let coming = fan_out.coming.changed(&copy, &rule);
                 let fate = self.entering(fan_out, id, coming);
                 Outcome { rule, fate }
             }

@@ -1,14 +1,17 @@
 //! Publishing to queues and topics.
 
+mod bodies;
 mod duplicates;
 mod explain;
+mod kept;
+mod replay;
 mod room;
 mod scheduled;
 mod topic;
 
 use crate::context::{Context, Damage, Now};
 use crate::key::QueueId;
-use crate::page::{Mark, NEVER_MS};
+use crate::page::{Body, Mark, NEVER_MS, Reference};
 use crate::queue::Queue;
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -30,12 +33,24 @@ pub(crate) struct Coming<'a> {
     pub moved: Option<&'a Record>,
     /// The rule whose own copy it is.
     pub rule: Option<&'a str>,
+    /// Where its topic has stored it, if it has.
+    pub stored: Option<Reference>,
 }
 
 impl<'a> Coming<'a> {
     /// A message that its sender sent.
     pub fn sent(incoming: &'a Incoming) -> Self {
-        Coming { incoming, moved: None, rule: None }
+        Coming { incoming, moved: None, rule: None, stored: None }
+    }
+
+    /// A message with what it brings with it from another entity.
+    pub fn moved(incoming: &'a Incoming, moved: &'a Record) -> Self {
+        Coming { moved: Some(moved), ..Coming::sent(incoming) }
+    }
+
+    /// The copy of it that a rule has made its own.
+    pub fn changed(self, copy: &'a Incoming, rule: &'a str) -> Self {
+        Coming { incoming: copy, rule: Some(rule), stored: None, ..self }
     }
 
     /// When the message is to be enqueued, where that is still to come. One that was passed on has been in a queue before.
@@ -66,14 +81,14 @@ impl<'a> Coming<'a> {
     /// Appends the message to a queue; returns its number.
     fn append(self, now: Now, queue: &mut Queue, rank: usize, mark: Mark) -> u64 {
         if self.moved.is_none() && self.rule.is_none() {
-            return queue.append(now, rank, mark, &self.incoming.bytes);
+            return queue.append(now, rank, mark, Body { message: &self.incoming.bytes, stored: self.stored });
         }
         let mut record = self.record(now);
         if record.enqueued_sequence == 0 {
             record.enqueued_sequence = queue.next();
         }
         record.expires_at_ms = mark.expires_at_ms();
-        queue.append_record(now, rank, mark, &record, 0)
+        queue.append_record(now, rank, mark, &record, self.stored, 0)
     }
 }
 

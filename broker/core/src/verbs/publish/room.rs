@@ -159,7 +159,7 @@ impl Shard {
             let mut from = crate::queue::place(rank, 0);
             while let Some(page) = self.next_page(cx, id, rank, from)? {
                 if self.queues.get(&id).is_some_and(|queue| queue.is_pending(page)) {
-                    self.show_pending(id);
+                    self.show_pending(cx.now, id);
                 }
                 self.fetch_page(cx, id, page)?;
                 let free = self.queues.get(&id).and_then(|queue| queue.first_free(page));

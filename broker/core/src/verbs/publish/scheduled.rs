@@ -28,8 +28,7 @@ impl Shard {
     pub(crate) fn schedule(&mut self, entity: u64, due_ms: u64, incoming: &Incoming) -> u64 {
         let queue = QueueId::main(entity);
         let row = self.numbers_of(entity).expect("the entity was looked up before");
-        let number = row.next;
-        row.next += 1;
+        let number = row.take_number();
         row.scheduled += 1;
         let row = ScheduledRow { due_ms, message: incoming.bytes.clone() };
         self.remember(Fact::Scheduled(queue, number, row));

@@ -7,6 +7,7 @@ use crate::catalog::Entity;
 use crate::context::{Context, Damage, Now};
 use crate::key::QueueId;
 use crate::keys;
+use crate::page::NEVER_MS;
 use crate::rules::{ParsedRule, RuleId};
 use crate::shard::Shard;
 use crate::verbs::publish::Coming;
@@ -76,13 +77,11 @@ impl Shard {
         coming: Coming<'_>,
     ) -> Result<u64, Damage> {
         let verdict = self.ask_rules(topic, &coming.incoming.message);
-        let entity = self.catalog.get_mut(topic).expect("the topic was looked up before");
-        let sequence = entity.topic.next;
-        entity.topic.next += 1;
-        entity.topic.low = entity.topic.next;
-        self.touched_topics.insert(topic);
-        let ttl_ms = entity.settings.default_ttl_ms;
-        let fan_out = FanOut { topic, sequence, ttl_ms, coming };
+        let sequence = self.number_in(cx.now, topic);
+        let ttl_ms = self.topic_ttl_ms(topic);
+        let is_shared = self.keeps(topic) || verdict.copies() > 1;
+        let stored = is_shared.then(|| self.store_body(cx.now, topic, sequence, coming));
+        let fan_out = FanOut { topic, sequence, ttl_ms, coming: Coming { stored, ..coming } };
         let queue = QueueId::main(topic);
         self.journal.accepted(queue, sequence, &coming.incoming.message, coming.moved.is_some());
         self.journal.copying(queue, sequence);
@@ -100,6 +99,11 @@ impl Shard {
             self.note_shadow(cx.now, &id, sequence, matched);
         }
         Ok(sequence)
+    }
+
+    /// How long a topic lets its messages live.
+    pub(super) fn topic_ttl_ms(&self, topic: u64) -> u64 {
+        self.catalog.get(topic).map_or(NEVER_MS, |entity| entity.settings.default_ttl_ms)
     }
 
     /// What becomes of the message in a subscription, after what its rules came to.
@@ -132,7 +136,7 @@ impl Shard {
     }
 
     /// Lets the subscription have what becomes of the message there.
-    fn copy_to(
+    pub(super) fn copy_to(
         &mut self,
         cx: &Context<'_>,
         fan_out: &FanOut<'_>,
@@ -145,8 +149,7 @@ impl Shard {
                 self.enqueue(cx, id, fan_out.ttl_ms, coming)?;
             }
             Fate::Changed { copy, rule } => {
-                let copy = Coming { incoming: &copy, rule: Some(&rule), ..coming };
-                self.enqueue(cx, id, fan_out.ttl_ms, copy)?;
+                self.enqueue(cx, id, fan_out.ttl_ms, coming.changed(&copy, &rule))?;
             }
             Fate::Failed { rule, error, is_kept } => self.fail_rule(cx, id, &rule, &error, coming, is_kept),
         }
@@ -241,6 +244,17 @@ impl Shard {
         as_it_came.map(|(subscription, _)| subscription).collect()
     }
 
+    /// What the rules of one subscription say of a message.
+    pub(super) fn ask_rules_of(&self, subscription: u64, message: &Message) -> Verdict {
+        let mut verdict = Verdict::default();
+        if let Some(entity) = self.catalog.get(subscription) {
+            let ids = entity.rules.keys().map(|name| RuleId { subscription, name: name.clone() });
+            let ids: Vec<_> = ids.collect();
+            verdict.add(entity, &ids.iter().collect::<Vec<_>>(), message);
+        }
+        verdict
+    }
+
     pub(super) fn ask_rules(&self, topic: u64, message: &Message) -> Verdict {
         let mut verdict = Verdict::default();
         let Some(topic) = self.catalog.get(topic) else { return verdict };
@@ -256,6 +270,11 @@ impl Shard {
 }
 
 impl Verdict {
+    /// How many subscriptions get a copy of the message as it came.
+    fn copies(&self) -> usize {
+        self.findings.iter().filter(|(_, finding)| matches!(finding, Finding::Copy)).count()
+    }
+
     /// Asks the rules of a subscription that may let the message through.
     fn add(&mut self, entity: &Entity, candidates: &[&RuleId], message: &Message) {
         let begin = self.findings.len();

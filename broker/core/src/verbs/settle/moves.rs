@@ -92,7 +92,7 @@ impl Shard {
         // What has failed does not expire.
         record.expires_at_ms = None;
         let queue = self.queues.get_mut(&target).expect("an entity with queues has all of them from birth");
-        let number = queue.append_record(cx.now, 0, Mark::default(), &record, failed);
+        let number = queue.append_record(cx.now, 0, Mark::default(), &record, None, failed);
         self.touched.insert(target);
         self.hungry.insert(target);
         number
@@ -150,8 +150,9 @@ impl Shard {
             Damage::new(format!("message {index} of page {page} of {queue:?} in shard {shard} is missing"))
         };
         if self.read.as_ref().is_none_or(|(at, _)| *at != (queue, page)) {
-            let bytes = self.rows(cx).get(&Key::Page(shard, queue, page))?.ok_or_else(missing)?;
-            self.read = Some(((queue, page), Page::open(bytes)?));
+            let rows = self.rows(cx);
+            let bytes = rows.get(&Key::Page(shard, queue, page))?.ok_or_else(missing)?;
+            self.read = Some(((queue, page), Page::resolve(&rows, shard, bytes)?));
         }
         self.read.as_ref().and_then(|(_, page)| page.record(index as usize)).ok_or_else(missing)
     }
