@@ -94,8 +94,9 @@ impl Bodies {
         self.changes.entry(page).or_default();
     }
 
-    /// Writes what a topic has stored in this turn so far; what comes behind begins another page.
-    pub fn show(&mut self, now: Now, topic: u64, facts: &mut Vec<Fact>) {
+    /// Writes what a topic has stored in this turn so far; what comes behind begins another page. Returns the pages.
+    pub fn show(&mut self, now: Now, topic: u64, facts: &mut Vec<Fact>) -> Vec<(TopicPage, ReferencesRow)> {
+        let mut shown = Vec::new();
         for filling in self.filling.remove(&topic).into_iter().flatten() {
             let page = TopicPage { topic, first: filling.first };
             let bytes = filling.builder.build();
@@ -103,7 +104,9 @@ impl Bodies {
             self.written.insert(page, row);
             self.look_at(page);
             facts.push(Fact::PageWritten(QueueId::main(topic), page.first, bytes));
+            shown.push((page, row));
         }
+        shown
     }
 
     /// The same for all topics, at the end of the turn. A page that nobody refers to is written only where `is_kept` says

@@ -8,10 +8,10 @@
 //! facts = u8 version 1 | u16 shard | list of (u8 kind, fields)
 //! ```
 
+pub use crate::bodies::ReferencesRow;
 use crate::context::Damage;
 pub use crate::key::Alarm;
 use crate::key::QueueId;
-pub use crate::bodies::ReferencesRow;
 use crate::lease::LeaseRow;
 use crate::outbox::{Parcel, Taken};
 use crate::page::TopicPage;

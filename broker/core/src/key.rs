@@ -633,7 +633,8 @@ mod tests {
                 .prop_map(|(shard, topic, first)| Key::References(shard, TopicPage { topic, first })),
             (any::<(u16, u64)>(), any_queue())
                 .prop_map(|((shard, from), queue)| Key::Leaving(shard, queue, from)),
-            any::<(u16, u64)>().prop_map(|(shard, entity)| Key::Alarm(shard, Alarm::kept(entity, shard.into()))),
+            any::<(u16, u64)>()
+                .prop_map(|(shard, entity)| Key::Alarm(shard, Alarm::kept(entity, shard.into()))),
             any::<(u16, u64)>().prop_map(|(shard, lease)| Key::Lease(shard, lease)),
             any::<(u16, u128, u64)>().prop_map(|(shard, client, first)| Key::Outcomes(shard, client, first)),
             (any::<(u16, u64)>(), ".{1,50}")

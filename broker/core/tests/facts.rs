@@ -137,7 +137,10 @@ fn examples() -> Vec<(&'static str, Fact)> {
         ("Taken", Fact::Taken(9, taken)),
         (
             "References",
-            Fact::References(topic_page, ReferencesRow { pages: 3, bytes: 99, written_ms: 1_700_000_000_000 }),
+            Fact::References(
+                topic_page,
+                ReferencesRow { pages: 3, bytes: 99, written_ms: 1_700_000_000_000 },
+            ),
         ),
         ("ReferencesGone", Fact::ReferencesGone(topic_page)),
         ("EntityLeft", Fact::EntityLeft(7)),

@@ -2,7 +2,8 @@
 
 use super::settle::read_settle_items;
 use super::{
-    Flow, Hello, Listing, OpenReceiver, Operation, Request, ScheduledAction, Selection, Stamp, Start, States, opcode,
+    Flow, Hello, Listing, OpenReceiver, Operation, Request, ScheduledAction, Selection, Stamp, Start, States,
+    opcode,
 };
 use crate::explain::After;
 use crate::frame::{Frame, put_frame};
@@ -54,9 +55,7 @@ impl Start {
         match (reader.u8("start")?, reader.u64("start")?) {
             (0, sequence) => Ok(Start::Sequence(sequence)),
             (1, ms) => Ok(Start::Time(ms)),
-            (kind, _) => {
-                Err(Malformed::new("start", format!("found {kind}, starts are 0 sequence, 1 time")))
-            }
+            (kind, _) => Err(Malformed::new("start", format!("found {kind}, starts are 0 sequence, 1 time"))),
         }
     }
 }

@@ -105,7 +105,8 @@ impl PageBuilder {
     /// page of its topic.
     pub fn has_room_for(&self, body: Body<'_>, index: u64) -> bool {
         let refers = body.stored.map(|stored| stored.page);
-        let fits = index < limits::PAGE_MESSAGES as u64 && (self.refers.is_none() || refers.is_none_or(|page| self.refers == Some(page)));
+        let fits = index < limits::PAGE_MESSAGES as u64
+            && (self.refers.is_none() || refers.is_none_or(|page| self.refers == Some(page)));
         fits && !self.closed && (self.ends.is_empty() || body.stored_bytes() < limits::LARGE_MESSAGE_BYTES)
     }
 

@@ -141,8 +141,8 @@ impl Page {
         let written = has(WRITTEN).then(|| table(0, 8, "time")).transpose()?;
         let marks = has(MARKED).then(|| table(MARK, 0, "marks")).transpose()?;
         let page = Page { bytes, count, table: ends, marks, written, references, topic: None };
-        let sound = (0..count).all(|at| page.start(at) <= page.end(at))
-            && (count == 0 || page.end(count - 1) == end);
+        let sound =
+            (0..count).all(|at| page.start(at) <= page.end(at)) && (count == 0 || page.end(count - 1) == end);
         if sound { Ok(page) } else { Err(damage("has a table that does not add up")) }
     }
 
@@ -336,7 +336,10 @@ mod tests {
         let mut builder = PageBuilder::default();
         builder.push(5, 1, Mark::default(), Body::own(b"own"));
         builder.push(5, 2, Mark::default(), eighth);
-        assert!(!builder.has_room_for(Body { stored: Some(elsewhere), ..eighth }, 2), "one page is referred to");
+        assert!(
+            !builder.has_room_for(Body { stored: Some(elsewhere), ..eighth }, 2),
+            "one page is referred to"
+        );
         assert!(builder.has_room_for(eighth, 2) && builder.has_room_for(Body::own(b"own"), 2));
         builder.pad(3);
         let mut plain = PageBuilder::default();

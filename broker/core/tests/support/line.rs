@@ -3,7 +3,7 @@
 use postrider_core::command::Portion;
 use postrider_protocol::message::Message;
 use postrider_protocol::name::{Address, EntityName};
-use postrider_protocol::options::Options;
+use postrider_protocol::options::{OptionSpec, Options};
 use postrider_protocol::reply::PeekState;
 use postrider_protocol::request::{Cause, Selection, States};
 use postrider_protocol::rule::{Condition, Filter, Rule};
@@ -72,7 +72,7 @@ impl Line {
         Address::parse(&self.args[at]).unwrap()
     }
 
-    /// The entity's options, under their own names or short ones.
+    /// The entity's options, under their own names or short ones; `unset` brings a default back.
     pub fn entity_options(&self) -> Options {
         let mut options = Options::new();
         for (name, value) in &self.options {
@@ -86,7 +86,10 @@ impl Line {
                 "retry" => ("retry", value.replace('_', " ")),
                 other => (other, value.clone()),
             };
-            options.set(name, &value).unwrap();
+            match OptionSpec::by_name(name).filter(|_| value == "unset") {
+                Some(spec) => options = options.with_unset(spec.code),
+                None => options.set(name, &value).unwrap(),
+            }
         }
         options
     }

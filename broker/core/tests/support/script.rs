@@ -3,7 +3,7 @@
 use super::line::{Line, ms};
 use super::show::{self, Names, reply_text};
 use super::trace;
-use super::world::{World, incoming};
+use super::world::{START_MS, World, incoming};
 use postrider_core::command::{
     Change, Command, OpenReceiver, Operation, Owner, Question, ReceiverKey, Ticket,
 };
@@ -14,7 +14,7 @@ use postrider_protocol::explain::After;
 use postrider_protocol::options::EntityKind;
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::{
-    Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp,
+    Flow, ReceiveMode, ScheduledAction, SessionWish, SettleItem, Settlement, Stamp, Start,
 };
 use postrider_protocol::schedule::Schedule;
 use postrider_protocol::token::LockToken;
@@ -415,6 +415,14 @@ impl Script {
             },
             "unrule" => Change::DeleteRule { subscription: line.entity(), rule: line.args[1].clone() },
             "promote" => Change::PromoteRule { subscription: line.entity(), rule: line.args[1].clone() },
+            "replay" => Change::Replay {
+                subscription: line.entity(),
+                start: match line.ms("at") {
+                    Some(ms) => Start::Time(START_MS + ms),
+                    None => Start::Sequence(line.number("from").unwrap_or(0)),
+                },
+                filter: line.filter(),
+            },
             "purge" => Change::Purge { address: line.address(0), portion: line.portion() },
             "redrive" => Change::Redrive {
                 address: line.address(0),

@@ -128,7 +128,8 @@ impl Names {
                 format!("LeavingGone {} {}", self.queue(shard, *queue), place(*from))
             }
             Fact::Replay(entity, row) => {
-                let filter = if row.filter.is_empty() { String::new() } else { format!(" where {}", row.filter) };
+                let filter =
+                    if row.filter.is_empty() { String::new() } else { format!(" where {}", row.filter) };
                 format!("Replay {} {}..{}{filter}", self.entities[&(shard, *entity)], row.next, row.to)
             }
             Fact::ReplayGone(entity) => format!("ReplayGone {}", self.entities[&(shard, *entity)]),
@@ -483,6 +484,8 @@ pub fn reply_text(reply: &Reply) -> String {
         Reply::Worked { done, examined, next } => {
             format!("worked on {done} of {examined}, next is {next}")
         }
+        Reply::Replaying { from, to } if from == to => "nothing to replay".to_owned(),
+        Reply::Replaying { from, to } => format!("replaying {from}..{to}"),
         Reply::Peeked { messages, next } => {
             let messages: Vec<_> = messages.iter().map(peeked).collect();
             format!("peeked {}{}", messages.join(", "), next_text(*next))
@@ -610,9 +613,10 @@ fn peeked(peeked: &Peeked) -> String {
         0 => String::new(),
         count => format!(" (redriven {count})"),
     };
+    let replayed = if record.replayed { " (replayed)" } else { "" };
     let id = message_id(&record.message);
     format!(
-        "{} {id}{} {}{until}{attempts}{redriven}{}",
+        "{} {id}{} {}{until}{attempts}{redriven}{replayed}{}",
         peeked.message.sequence,
         own_copy(&record),
         peeked.state,

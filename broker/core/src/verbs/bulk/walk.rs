@@ -248,12 +248,7 @@ impl Pages<'_> {
         Ok(self.read(from, to, |_| ())?.map(|(first, ())| first))
     }
 
-    fn read<T>(
-        &self,
-        mut from: u64,
-        to: u64,
-        read: impl Fn(&[u8]) -> T,
-    ) -> Result<Option<(u64, T)>, Damage> {
+    fn read<T>(&self, mut from: u64, to: u64, read: impl Fn(&[u8]) -> T) -> Result<Option<(u64, T)>, Damage> {
         let (mut found, mut leaves) = (None, None);
         loop {
             let pages = KeyRange::pages(self.shard.id, self.queue, from, to);

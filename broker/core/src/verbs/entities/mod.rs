@@ -128,7 +128,12 @@ impl Shard {
         Ok((id, found))
     }
 
-    pub(crate) fn update(&mut self, now: Now, name: &EntityName, options: &Options) -> Result<Reply, Refusal> {
+    pub(crate) fn update(
+        &mut self,
+        now: Now,
+        name: &EntityName,
+        options: &Options,
+    ) -> Result<Reply, Refusal> {
         let (id, entity) = self.catalog.require(name)?;
         options.check_update(entity.row.kind).map_err(|refusal| refusal.about(name.as_str()))?;
         let mut all = entity.row.options.clone();

@@ -24,7 +24,9 @@ impl Shard {
     /// Lets what a topic has stored in this turn be found among the rows; what comes behind begins another page.
     pub(crate) fn show_bodies(&mut self, now: Now, topic: u64) {
         let mut facts = Vec::new();
-        self.bodies.show(now, topic, &mut facts);
+        for (page, row) in self.bodies.show(now, topic, &mut facts) {
+            facts.push(Fact::References(page, row));
+        }
         facts.into_iter().for_each(|fact| self.remember(fact));
     }
 
@@ -51,10 +53,13 @@ impl Shard {
         written: Option<ReferencesRow>,
         facts: &mut Vec<Fact>,
     ) -> Result<(), Damage> {
-        let damage = |what: String| Damage::new(format!("page {} of topic {}: {what}", page.first, page.topic));
+        let damage =
+            |what: String| Damage::new(format!("page {} of topic {}: {what}", page.first, page.topic));
         let before = match written {
             Some(row) => row,
-            None => self.references(cx, page)?.ok_or_else(|| damage("nobody knows what refers to it".to_owned()))?,
+            None => self
+                .references(cx, page)?
+                .ok_or_else(|| damage("nobody knows what refers to it".to_owned()))?,
         };
         let pages = u32::try_from(i64::from(before.pages) + change)
             .map_err(|_| damage(format!("{} pages refer to it, {change} more", before.pages)))?;

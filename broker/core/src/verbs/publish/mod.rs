@@ -81,7 +81,12 @@ impl<'a> Coming<'a> {
     /// Appends the message to a queue; returns its number.
     fn append(self, now: Now, queue: &mut Queue, rank: usize, mark: Mark) -> u64 {
         if self.moved.is_none() && self.rule.is_none() {
-            return queue.append(now, rank, mark, Body { message: &self.incoming.bytes, stored: self.stored });
+            return queue.append(
+                now,
+                rank,
+                mark,
+                Body { message: &self.incoming.bytes, stored: self.stored },
+            );
         }
         let mut record = self.record(now);
         if record.enqueued_sequence == 0 {

@@ -78,10 +78,17 @@ impl Shard {
 
     /// Refuses to create what is to begin with a replay that cannot be.
     pub(crate) fn check_birth(&self, topic: u64, options: &options::Options) -> Result<(), Refusal> {
-        let Some(entity) = self.catalog.get(topic).filter(|_| start_of(options).is_some()) else { return Ok(()) };
+        let Some(entity) = self.catalog.get(topic).filter(|_| start_of(options).is_some()) else {
+            return Ok(());
+        };
+        let is_set = |code| options.number(code, u64::MAX) != u64::MAX;
+        if is_set(options::REPLAY_FROM_SEQUENCE) && is_set(options::REPLAY_FROM_MS) {
+            let text = "does not go with replay_from_sequence: a replay begins at one place";
+            return Err(Refusal::invalid("replay_from_ms", text));
+        }
         if entity.settings.retain_ms == 0 && entity.topic.low == entity.topic.next {
             let text = format!("{} keeps no messages; set its retain_ms", entity.row.name);
-            return Err(Refusal::invalid("replay_from", text));
+            return Err(Refusal::invalid("name", text));
         }
         Ok(())
     }
@@ -140,17 +147,22 @@ impl Shard {
     pub(crate) fn replay_on(&mut self, cx: &Context<'_>) -> Result<(), Damage> {
         let ready = |(_, replay): &(&u64, &Replay)| !replay.waits;
         let behind = self.replays.range(self.replayed_last + 1..).find(ready);
-        let Some((&subscription, _)) = behind.or_else(|| self.replays.iter().find(ready)) else { return Ok(()) };
+        let Some((&subscription, _)) = behind.or_else(|| self.replays.iter().find(ready)) else {
+            return Ok(());
+        };
         self.replayed_last = subscription;
         let Some(mut replay) = self.replays.remove(&subscription) else { return Ok(()) };
+        let before = replay.row.next;
         self.replay_part(cx, subscription, &mut replay)?;
         self.use_entity(subscription);
         if replay.row.next >= replay.row.to {
             self.turn.facts.push(Fact::ReplayGone(subscription));
-        } else {
-            self.turn.facts.push(Fact::Replay(subscription, replay.row.clone()));
-            self.replays.insert(subscription, replay);
+            return Ok(());
         }
+        if replay.row.next > before {
+            self.turn.facts.push(Fact::Replay(subscription, replay.row.clone()));
+        }
+        self.replays.insert(subscription, replay);
         Ok(())
     }
 
@@ -282,7 +294,8 @@ impl Shard {
                     return Err(Damage::new("a replay has no subscription"));
                 }
                 let row = read_row("a replay", value, ReplayRow::read)?;
-                let replay = Replay::new(row).map_err(|refusal| Damage::new(format!("a replay: {refusal}")))?;
+                let replay =
+                    Replay::new(row).map_err(|refusal| Damage::new(format!("a replay: {refusal}")))?;
                 self.replays.insert(subscription, replay);
             }
             Ok(())
