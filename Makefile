@@ -19,10 +19,10 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core test-faults test-faults-long bench lint check fmt
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make sure that a C++ compiler and libclang are there
 	@scripts/setup
@@ -44,6 +44,15 @@ test: build ## run all tests [ARGS=...]
 
 test-core: setup ## run the core's tests alone, without RocksDB [ARGS=...]
 	cargo test --release -p postrider-core $(ARGS)
+
+# Whole-program tests of their own, which `test` leaves out.
+FAULTS := fanout_kills
+
+test-faults: build ## kill the broker again and again [POSTRIDER_KILLS=60]
+	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
+
+test-faults-long: export POSTRIDER_KILLS ?= 500
+test-faults-long: test-faults ## the same for longer, as before a release [POSTRIDER_KILLS=500]
 
 bench: build ## measure [ARGS=...]
 	$(BIN)/postrider-benches $(ARGS)

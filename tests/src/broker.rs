@@ -186,6 +186,13 @@ impl Broker {
         client(&self.url()).connect().await.expect("the broker takes the connection")
     }
 
+    /// A client that does not come back: what has no answer when the broker dies never gets one.
+    pub async fn mortal_client(&self) -> Client {
+        let policy = ReconnectPolicy { give_up_after: Some(Duration::ZERO), ..ReconnectPolicy::default() };
+        let builder = client(&self.url()).reconnect(policy);
+        builder.connect().await.expect("the broker takes the connection")
+    }
+
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));

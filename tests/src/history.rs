@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use postrider_client::{Delivery, Id, Message, Value};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Messages that one producer sends at most.
 pub const PER_PRODUCER: u64 = 1 << 32;
@@ -16,10 +17,14 @@ pub enum Verb {
     Abandon,
     /// To the dead letters.
     DeadLetter,
+    /// Back, as if it had not been delivered.
+    Release,
+    /// Keep it for longer.
+    Renew,
 }
 
 /// A delivery as the checker needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The lease: rises within an entity.
     pub epoch: u64,
@@ -27,24 +32,61 @@ pub struct Seen {
     pub count: u32,
     /// The number in the queue.
     pub sequence: u64,
+    /// When it was written down, UTC milliseconds.
+    pub when_ms: u64,
+    /// Until when it is locked, UTC milliseconds; 0 where that is not to be checked.
+    pub until_ms: u64,
+    /// Why it is a dead letter.
+    pub reason: Option<String>,
+}
+
+/// A message that is about to be sent for the first time. A producer's ids rise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// The message.
+    pub id: u64,
+    /// The queue or topic.
+    pub to: String,
+    /// It lives until then at least and, once that has passed, need not be there; UTC milliseconds.
+    pub expires_ms: Option<u64>,
+    /// The session it belongs to.
+    pub session: Option<u64>,
+}
+
+/// How many messages an address holds, dead letters aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// All of them.
+    pub active: u64,
+    /// Those that a consumer holds.
+    pub locked: u64,
+    /// Those among its dead letters.
+    pub dead_letters: u64,
 }
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A message is about to be sent.
-    Sending {
+    Sending(Sending),
+    /// It is about to be sent once more, into a window of duplicates.
+    SendingAgain {
         /// The message.
         id: u64,
-        /// The queue or topic.
-        to: String,
     },
     /// The broker said that it is stored.
     Stored {
         /// The message.
         id: u64,
-        /// Its number, which means something for queues only.
+        /// Its number there.
         sequence: u64,
+        /// It was there before.
+        duplicate: bool,
+    },
+    /// The broker said that it does not take it.
+    Refused {
+        /// The message.
+        id: u64,
     },
     /// A message came.
     Delivered {
@@ -59,6 +101,17 @@ pub enum Event {
     Settling(Settling),
     /// The broker said that it is done.
     Settled(Settling),
+    /// The broker said that it is not, and will not be.
+    NotSettled(Settling),
+    /// Nothing happened while the broker was asked for its counters and looked through.
+    Counted {
+        /// Where.
+        at: String,
+        /// What the broker's counters say.
+        counted: Counts,
+        /// What a look at all messages found.
+        scanned: Counts,
+    },
 }
 
 /// A settlement.
@@ -96,8 +149,14 @@ impl History {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds deliveries that came from `at`.
-    pub fn delivered(&self, at: &str, deliveries: &[Delivery]) {
+    /// Takes all entries out.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds deliveries that came from `at`; `read` says which message each one is.
+    pub fn delivered(&self, at: &str, deliveries: &[Delivery], read: fn(&Message) -> Option<u64>) {
+        let when_ms = now_ms();
         self.add(deliveries.iter().map(|delivery| Event::Delivered {
             id: read(delivery.message()),
             at: at.to_owned(),
@@ -105,9 +164,21 @@ impl History {
                 epoch: delivery.epoch(),
                 count: delivery.delivery_count(),
                 sequence: delivery.sequence(),
+                when_ms,
+                until_ms: utc_ms(delivery.locked_until()),
+                reason: delivery.dead_letter().map(|info| info.reason.clone()),
             },
         }));
     }
+}
+
+/// The wall clock, UTC milliseconds.
+pub fn now_ms() -> u64 {
+    utc_ms(SystemTime::now())
+}
+
+fn utc_ms(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).expect("it is not before 1970").as_millis() as u64
 }
 
 /// The number of a producer's message.

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod checker;
 pub mod command;
 pub mod door;
+pub mod dose;
 pub mod history;
 pub mod load;
 pub mod raw;
@@ -12,4 +13,5 @@ pub mod tee;
 pub mod wait;
 
 pub use broker::Broker;
+pub use dose::dose;
 pub use wait::{DEADLINE, eventually, pause, until};

@@ -1,9 +1,11 @@
 //! Producers and consumers that write down what they see.
 
 use crate::broker;
-use crate::checker::{Checker, DEAD_LETTERS};
-use crate::history::{self, Event, History, Settling, Verb};
-use postrider_client::{Client, Delivery, Error, Filter, LockToken, Options, Receiver, Rule, Settlement};
+use crate::checker::{Checker, DEAD_LETTERS, default_rules};
+use crate::history::{self, Event, History, Sending, Settling, Verb};
+use postrider_client::{
+    Client, Delivery, Error, Filter, LockToken, Options, Receiver, Rule, SendOutcome, Settlement,
+};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -45,7 +47,7 @@ pub fn places_of(to: &str, id: u64) -> Vec<String> {
 
 /// The checker of this load.
 pub fn checker() -> Checker<'static> {
-    Checker { places: &places_of, locks_may_expire: false, may_be_overtaken: false }
+    Checker { places: &places_of, rules: &default_rules, locks_may_expire: false, may_be_overtaken: false }
 }
 
 /// Creates queue, topic and subscriptions with these options for all that hold messages.
@@ -123,7 +125,12 @@ async fn produce(client: Client, history: History, producer: u64, over: Cancella
         let id = history::id(producer, number);
         let sender = &senders[(number % 2) as usize];
         number += 1;
-        history.add([Event::Sending { id, to: sender.address().to_owned() }]);
+        history.add([Event::Sending(Sending {
+            id,
+            to: sender.address().to_owned(),
+            expires_ms: None,
+            session: None,
+        })]);
         match sender.enqueue(history::message(id)).await {
             Ok(confirm) => waiting.push_back((id, confirm)),
             // Its fate is not known, which the checker takes as it comes.
@@ -139,9 +146,9 @@ async fn produce(client: Client, history: History, producer: u64, over: Cancella
     }
 }
 
-fn confirmed(history: &History, id: u64, outcome: Result<postrider_client::SendOutcome, Error>) {
+fn confirmed(history: &History, id: u64, outcome: Result<SendOutcome, Error>) {
     match outcome {
-        Ok(outcome) => history.add([Event::Stored { id, sequence: outcome.sequence }]),
+        Ok(SendOutcome { sequence, duplicate }) => history.add([Event::Stored { id, sequence, duplicate }]),
         Err(error) => assert!(error.is_retryable(), "{error}"),
     }
 }
@@ -188,15 +195,18 @@ impl Consumer {
 
 /// Settles and writes it down; what is not answered stays open.
 async fn settle(receiver: &Receiver, deliveries: &[Delivery], verbs: &[Verb], at: &str, history: &History) {
-    history.delivered(at, deliveries);
+    history.delivered(at, deliveries, history::read);
     let asked: Vec<_> =
         deliveries.iter().zip(verbs).map(|(delivery, verb)| settling(delivery, *verb, at)).collect();
     history.add(asked.iter().cloned().map(Event::Settling));
     let settlements =
         deliveries.iter().zip(verbs).map(|(delivery, verb)| settlement(delivery.lock_token(), *verb));
     if let Ok(outcomes) = receiver.settle_batch(settlements.collect()).await {
-        let done = asked.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok());
-        history.add(done.map(|(settling, _)| Event::Settled(settling)));
+        history.add(asked.into_iter().zip(outcomes).filter_map(|(settling, outcome)| match outcome {
+            Ok(()) => Some(Event::Settled(settling)),
+            Err(Error::Refused(_)) => Some(Event::NotSettled(settling)),
+            Err(_) => None,
+        }));
     }
 }
 
@@ -215,6 +225,8 @@ fn settlement(token: LockToken, verb: Verb) -> (LockToken, Settlement) {
             description: "the test drew this lot".to_owned(),
             properties: vec![],
         },
+        Verb::Release => Settlement::Release,
+        Verb::Renew => Settlement::Renew { duration_ms: 0 },
     };
     (token, settlement)
 }
