@@ -11,7 +11,7 @@ use postrider_core::command::Owner;
 use postrider_core::fact::{Fact, QueueRow, ShardRow};
 use postrider_core::key::QueueId;
 use postrider_core::lease::{Hold, LeaseRow};
-use postrider_core::page::{Mark, PageBuilder};
+use postrider_core::page::{Body, Mark, PageBuilder};
 use postrider_protocol::message::Message;
 
 /// Turns between a page's coming and going.
@@ -58,7 +58,7 @@ fn page(first: u64, bodies: &Bodies, messages: usize) -> Bytes {
     let mut builder = PageBuilder::default();
     for sequence in first..first + messages as u64 {
         let message = Message::new(bodies.next()).with_id("0123456789abcdef0123456789abcdef-12345");
-        builder.push(1, sequence, Mark::default(), &message.encode());
+        builder.push(1, sequence, Mark::default(), Body::own(&message.encode()));
     }
     builder.build()
 }

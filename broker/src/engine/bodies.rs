@@ -95,7 +95,7 @@ impl Rows for Bodies {
 mod tests {
     use super::*;
     use crate::store::MemoryStore;
-    use postrider_core::page::{Mark, PageBuilder};
+    use postrider_core::page::{Body, Mark, PageBuilder};
 
     #[test]
     fn a_turn_keeps_all_its_pages_however_large_they_are() {
@@ -104,7 +104,7 @@ mod tests {
         let pages = 2 * KEPT_BYTES as u64 / (1024 * 1024);
         for first in 0..pages {
             let mut page = PageBuilder::default();
-            page.push(0, first, Mark::default(), &vec![0; 1024 * 1024]);
+            page.push(0, first, Mark::default(), Body::own(&[0; 1024 * 1024]));
             bodies.keep(0, queue, first, page.build()).unwrap();
         }
         assert!(
