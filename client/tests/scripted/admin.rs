@@ -223,7 +223,7 @@ async fn a_replay_begins_at_a_number_or_a_moment() {
     let admin = client.admin();
     let moment = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     let starts = [
-        (Start::Sequence(5), "", At::Sequence(5), "replay_from_sequence", 5),
+        (Start::Sequence(5), "", At::Sequence(5), "replay_from_sequence", 5u64),
         (Start::Time(moment), "a = 1", At::Time(1_700_000_000_123), "replay_from_ms", 1_700_000_000_123),
         (Start::Time(UNIX_EPOCH - Duration::from_secs(1)), "", At::Time(0), "replay_from_ms", 1),
     ];
