@@ -74,6 +74,7 @@ pub struct Delivery {
     expires_at_ms: Option<u64>,
     redrive_count: u32,
     rule_name: Option<Box<str>>,
+    replayed: bool,
     message: Message,
     lock_duration: Duration,
     /// Moved by renewals.
@@ -124,6 +125,7 @@ impl Delivery {
             expires_at_ms: record.expires_at_ms,
             redrive_count: record.redrive_count,
             rule_name: record.rule_name.map(String::into_boxed_str),
+            replayed: record.replayed,
             message,
             lock_duration,
             settled: AtomicBool::new(false),
@@ -212,6 +214,11 @@ impl Delivery {
     /// The rule with an action whose own copy it is; `None` for a message as it was sent.
     pub fn rule_name(&self) -> Option<&str> {
         self.rule_name.as_deref()
+    }
+
+    /// Whether it is a copy that a [replay](crate::Admin::replay) made: a message that may have come before.
+    pub fn is_replayed(&self) -> bool {
+        self.replayed
     }
 
     /// When it expires; `None`: never.

@@ -26,7 +26,7 @@
 //! * [`Receiver`]: `receive`, `receive_batch`, a `Stream`, or [`Receiver::subscribe`] with a handler.
 //! * [`SessionReceiver`]: messages that belong together, in order and by one receiver at a time.
 //! * [`Delivery`]: the message, and how to settle it.
-//! * [`Admin`]: queues, topics, subscriptions, rules; peek, purge, redrive.
+//! * [`Admin`]: queues, topics, subscriptions, rules; peek, purge, redrive, replay.
 //! * [`Error`]: by name, and whether a retry can help.
 
 mod admin;
@@ -45,7 +45,8 @@ mod url;
 
 pub use admin::{
     Admin, CameBack, ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation, PeekPage,
-    PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive, RedriveBuilder, RedriveOutcome, Trace,
+    PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive, RedriveBuilder, RedriveOutcome,
+    Replaying, Start, Trace,
 };
 pub use breaker::CircuitBreaker;
 pub use client::{Client, ClientBuilder};

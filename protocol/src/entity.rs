@@ -89,7 +89,7 @@ counters! {
     filter_errors,
     /// Numbers of a topic whose messages it keeps for replays.
     retained,
-    /// Of these, numbers that are still to be looked at for a subscription.
+    /// Numbers of its topic that are still to be looked at in a subscription's replay.
     replaying,
 }
 

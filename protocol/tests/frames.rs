@@ -104,6 +104,7 @@ fn the_largest_message_travels() {
         hops: 1,
         destination: Some(text(limits::NAME_CHARS)),
         rule_name: Some("r".repeat(limits::RULE_NAME_CHARS)),
+        replayed: true,
         message: message.clone(),
     };
     let delivered = Delivered { sequence: 1, attempts: 0, record: examples::record_bytes(&record) };

@@ -110,7 +110,7 @@ proptest! {
     fn records(record in strategies::record()) {
         let bytes = examples::record_bytes(&record);
         let mut plain = Record { dead_letter: None, expires_at_ms: None, rule_name: None, ..record.clone() };
-        plain = Record { redrive_count: 0, hops: 0, destination: None, ..plain };
+        plain = Record { redrive_count: 0, hops: 0, destination: None, replayed: false, ..plain };
         if record == plain {
             prop_assert_eq!(bytes.len(), Record::PLAIN_OVERHEAD + record.message.len());
         }
@@ -191,7 +191,7 @@ fn with_numbers(frame: &Frame, length: u32, numbers: &[u64]) -> Frame {
 /// A newer broker counts more, an older one less.
 #[test]
 fn lists_of_numbers_may_grow() {
-    let longer: Vec<u64> = (100..120).collect();
+    let longer: Vec<u64> = (100..124).collect();
     for reply in examples::replies() {
         let frame = one_frame(examples::reply_frame(&reply));
         match reply {
@@ -203,13 +203,13 @@ fn lists_of_numbers_may_grow() {
                 assert_eq!((read(&longer), read(&[7])), ((100, 101, 109), (7, 0, 0)));
             }
             Reply::Entity(_) => {
-                let read = |numbers| match Reply::decode(&with_numbers(&frame, 20, numbers)).unwrap() {
+                let read = |numbers| match Reply::decode(&with_numbers(&frame, 22, numbers)).unwrap() {
                     Reply::Entity(info) => {
-                        (info.counters.active, info.counters.locked, info.counters.breaker_until_ms)
+                        (info.counters.active, info.counters.locked, info.counters.replaying)
                     }
                     other => panic!("{other:?}"),
                 };
-                assert_eq!((read(&longer), read(&[7])), ((100, 101, 118), (7, 0, 0)));
+                assert_eq!((read(&longer), read(&[7])), ((100, 101, 121), (7, 0, 0)));
             }
             _ => {}
         }

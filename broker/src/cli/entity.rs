@@ -104,7 +104,7 @@ fn broken(row: Row, info: &EntityInfo) -> Row {
 /// The counters that say something about a kind.
 fn columns(kind: EntityKind) -> &'static [&'static str] {
     match kind {
-        EntityKind::Topic => &["subscriptions", "last_sequence", "unmatched"],
+        EntityKind::Topic => &["bytes", "subscriptions", "last_sequence", "unmatched"],
         EntityKind::Queue | EntityKind::Subscription => {
             &["active", "locked", "dead_letters", "bytes", "receivers", "last_sequence"]
         }
@@ -114,7 +114,7 @@ fn columns(kind: EntityKind) -> &'static [&'static str] {
 /// The counters that are shown where an entity is shown by itself.
 fn details(kind: EntityKind) -> &'static [&'static str] {
     match kind {
-        EntityKind::Topic => &["duplicates"],
+        EntityKind::Topic => &["duplicates", "retained"],
         EntityKind::Queue | EntityKind::Subscription => &[
             "scheduled",
             "deferred",
@@ -124,6 +124,7 @@ fn details(kind: EntityKind) -> &'static [&'static str] {
             "dropped",
             "sessions",
             "filter_errors",
+            "replaying",
         ],
     }
 }

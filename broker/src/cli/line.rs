@@ -43,6 +43,7 @@ struct Line {
     expires_at: IgnoredAny,
     redrive_count: IgnoredAny,
     rule_name: IgnoredAny,
+    replayed: IgnoredAny,
     dead_letter_time: IgnoredAny,
     dead_letter_reason: IgnoredAny,
     dead_letter_description: IgnoredAny,

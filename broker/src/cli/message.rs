@@ -21,11 +21,19 @@ struct Envelope<'a> {
     expires_at: Option<SystemTime>,
     redrive_count: u32,
     rule_name: Option<&'a str>,
+    replayed: bool,
+    /// Whether it is in a subscription, where replays come.
+    subscribed: bool,
     dead_letter: Option<&'a DeadLetterInfo>,
 }
 
-/// A message that was received.
-pub fn delivered(delivery: &Delivery) -> Row {
+/// Whether an address is a subscription's, or that of its dead letters.
+fn is_subscription(address: &str) -> bool {
+    address.to_ascii_lowercase().contains("/subscriptions/")
+}
+
+/// A message that was received from `address`.
+pub fn delivered(address: &str, delivery: &Delivery) -> Row {
     let envelope = Envelope {
         sequence: delivery.sequence(),
         state: None,
@@ -36,14 +44,16 @@ pub fn delivered(delivery: &Delivery) -> Row {
         expires_at: delivery.expires_at(),
         redrive_count: delivery.redrive_count(),
         rule_name: delivery.rule_name(),
+        replayed: delivery.is_replayed(),
+        subscribed: is_subscription(address),
         dead_letter: delivery.dead_letter(),
     };
     let row = row(&envelope, delivery.message()).data("enqueued_sequence", delivery.enqueued_sequence());
     row.data("epoch", delivery.epoch())
 }
 
-/// A message that was looked at.
-pub fn peeked(peeked: &PeekedMessage) -> Row {
+/// A message that was looked at in `address`.
+pub fn peeked(address: &str, peeked: &PeekedMessage) -> Row {
     let envelope = Envelope {
         sequence: peeked.sequence,
         state: Some(peeked.state),
@@ -54,6 +64,8 @@ pub fn peeked(peeked: &PeekedMessage) -> Row {
         expires_at: peeked.expires_at,
         redrive_count: peeked.redrive_count,
         rule_name: peeked.rule_name.as_deref(),
+        replayed: peeked.replayed,
+        subscribed: is_subscription(address),
         dead_letter: peeked.dead_letter.as_ref(),
     };
     row(&envelope, &peeked.message)
@@ -90,6 +102,12 @@ fn row(envelope: &Envelope<'_>, message: &Message) -> Row {
     let row = row.column("delivery_count", envelope.delivery_count);
     let row = row.column("enqueued_time", envelope.enqueued_time.map(rfc3339));
     let row = row.column("message_id", message.message_id.as_ref().map(id_to_json));
+    // All rows of a table have the same columns.
+    let row = match envelope.subscribed {
+        true => row.column("replayed", envelope.replayed),
+        false if envelope.replayed => row.data("replayed", true),
+        false => row,
+    };
     let row = content(row, message, envelope.dead_letter);
     let times = [
         ("locked_until", envelope.locked_until),
@@ -167,6 +185,8 @@ mod tests {
             expires_at: Some(UNIX_EPOCH),
             redrive_count: 1,
             rule_name: Some("marked"),
+            replayed: true,
+            subscribed: true,
             dead_letter,
         };
         let mut out = Vec::new();
@@ -207,6 +227,7 @@ mod tests {
                 "DELIVERY_COUNT",
                 "ENQUEUED_TIME",
                 "MESSAGE_ID",
+                "REPLAYED",
                 "SUBJECT",
                 "DEAD_LETTER_REASON",
                 "BODY"

@@ -72,7 +72,7 @@ enum Command {
     /// Create, list, show, update and delete topics
     #[command(subcommand)]
     Topic(topic::Topic),
-    /// Create, list, show, update and delete subscriptions of topics
+    /// Create, list, show, update, replay to and delete subscriptions of topics
     #[command(subcommand)]
     Subscription(subscription::Subscription),
     /// Create, list, show, update and delete the rules of a subscription

@@ -6,7 +6,7 @@ use clap::Args;
 use postrider_protocol::options::{
     DEDUP_WINDOW_MS, DEFAULT_TTL_MS, FALL_THROUGH, FORWARD_DEAD_LETTERS_TO, FORWARD_TO, GROUP,
     LOCK_DURATION_MS, MAX_DELIVERY_COUNT, MAX_MESSAGE_BYTES, MAX_MESSAGES, OptionSpec, Options,
-    REQUIRES_SESSION, RETRY,
+    REQUIRES_SESSION, RETAIN_MS, RETRY,
 };
 
 /// Flags of what holds messages for consumers.
@@ -88,6 +88,9 @@ pub struct TopicOptions {
     /// The subscription that gets what no other one wanted, by its own name
     #[arg(long, value_name = "SUBSCRIPTION")]
     fall_through: Option<String>,
+    /// How long messages are kept for replays, whoever has settled them, such as 7d
+    #[arg(long, value_name = "DURATION", value_parser = parse::milliseconds_or_none)]
+    retain: Option<String>,
     #[command(flatten)]
     more: MoreFlags,
 }
@@ -113,7 +116,7 @@ impl QueueOptions {
 impl TopicOptions {
     /// What was set.
     pub fn options(&self) -> Result<Options, Failure> {
-        let own = vec![(FALL_THROUGH, &self.fall_through)];
+        let own = vec![(FALL_THROUGH, &self.fall_through), (RETAIN_MS, &self.retain)];
         collect([self.life.flags(), self.size.flags(), own].concat(), &self.more)
     }
 }

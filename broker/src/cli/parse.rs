@@ -1,6 +1,7 @@
 //! Values on the command line.
 
 use humantime::{parse_duration, parse_rfc3339_weak};
+use postrider_client::Start;
 use postrider_protocol::options::UNSET;
 use postrider_protocol::reply::PeekState;
 use postrider_protocol::rule::Condition;
@@ -26,6 +27,19 @@ pub fn milliseconds_or_none(text: &str) -> Result<String, String> {
 pub fn time_ms(text: &str) -> Result<u64, String> {
     let milliseconds = timestamp(text).and_then(|ms| u64::try_from(ms).ok());
     milliseconds.ok_or_else(|| format!("{text:?} is not a time such as 2026-01-31T12:00:00Z"))
+}
+
+/// Where a replay begins: a number, a time, or so long ago.
+pub fn start(text: &str) -> Result<Start, String> {
+    if let Ok(sequence) = text.parse() {
+        return Ok(Start::Sequence(sequence));
+    }
+    match text.strip_suffix(" ago") {
+        Some(age) => Ok(Start::Time(SystemTime::now().checked_sub(duration(age)?).unwrap_or(UNIX_EPOCH))),
+        None => time_ms(text).map(|ms| Start::Time(UNIX_EPOCH + Duration::from_millis(ms))).map_err(|_| {
+            format!("{text:?} is neither a number nor a time such as 2026-01-31T12:00:00Z or '2h ago'")
+        }),
+    }
 }
 
 /// The state of a message.
@@ -129,6 +143,19 @@ mod tests {
         assert!(time_ms("tomorrow").unwrap_err().contains("2026-01-31T12:00:00Z"));
         assert_eq!(state("deferred"), Ok(PeekState::Deferred));
         assert!(state("dead").unwrap_err().contains("ready, locked, scheduled, deferred, delayed"));
+    }
+
+    #[test]
+    fn a_replay_begins_at_a_number_or_a_time() {
+        assert_eq!(start("4711"), Ok(Start::Sequence(4_711)));
+        assert_eq!(start("1970-01-01T00:00:01Z"), Ok(Start::Time(UNIX_EPOCH + Duration::from_secs(1))));
+        let before = SystemTime::now() - Duration::from_secs(7_200);
+        let Ok(Start::Time(found)) = start("2h ago") else { panic!("a time") };
+        assert!(before <= found && found <= SystemTime::now() - Duration::from_secs(7_200));
+        assert_eq!(start("900y ago"), Ok(Start::Time(UNIX_EPOCH)));
+        for (wrong, part) in [("2h", "'2h ago'"), ("x ago", "with a unit"), ("-1", "neither a number")] {
+            assert!(start(wrong).unwrap_err().contains(part), "{wrong}");
+        }
     }
 
     #[test]

@@ -59,7 +59,9 @@ impl What {
             let limit = left.min(u64::from(LISTING_ENTRIES)) as u32;
             let query = PeekQuery { from, limit, states: states.states(), filter: self.filter.clone() };
             let page = admin.peek_page(address, &query).await?;
-            printer.part(&page.messages.iter().map(message::peeked).collect::<Vec<_>>())?;
+            printer.part(
+                &page.messages.iter().map(|found| message::peeked(address, found)).collect::<Vec<_>>(),
+            )?;
             left -= (page.messages.len() as u64).min(left);
             next = page.next;
         }

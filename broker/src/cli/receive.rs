@@ -2,7 +2,7 @@
 
 use super::connect::Global;
 use super::failure::Failure;
-use super::output::{Output, Printer};
+use super::output::{Output, Printer, Row};
 use super::{message, parse};
 use clap::{ArgGroup, Args};
 use postrider_client::{Client, Delivery, Error, Receiver, SessionReceiver, Settlement};
@@ -132,6 +132,10 @@ impl Receive {
         Ok(())
     }
 
+    fn rows(&self, deliveries: &[Delivery]) -> Vec<Row> {
+        deliveries.iter().map(|delivery| message::delivered(&self.address, delivery)).collect()
+    }
+
     async fn receive<W: Write>(
         &self,
         receiver: &mut Receiver,
@@ -156,7 +160,7 @@ impl Receive {
                 Err(error) => missing.push(self.not_deferred(error)),
             }
         }
-        printer.part(&found.iter().map(message::delivered).collect::<Vec<_>>())?;
+        printer.part(&self.rows(&found))?;
         self.settle(receiver, &found).await?;
         let count = missing.len();
         match missing.into_iter().next() {
@@ -185,7 +189,7 @@ impl Receive {
             let batch = receiver
                 .receive_batch(asked as usize, if self.follow { WHILE_FOLLOWING } else { wait })
                 .await?;
-            printer.part(&batch.iter().map(message::delivered).collect::<Vec<_>>())?;
+            printer.part(&self.rows(&batch))?;
             self.settle(receiver, &batch).await?;
             let received = batch.len() as u64;
             if received < asked && !self.follow {

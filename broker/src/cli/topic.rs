@@ -14,6 +14,7 @@ pub enum Topic {
     #[command(after_help = examples!(
         "postrider topic create order-events",
         "postrider topic create order-events --max-message-bytes 65536",
+        "postrider topic create order-events --retain 7d",
     ))]
     Create(Change),
     /// List topics
@@ -30,7 +31,10 @@ pub enum Topic {
         name: String,
     },
     /// Change the options of a topic
-    #[command(after_help = examples!("postrider topic update order-events --max-message-bytes 1048576"))]
+    #[command(after_help = examples!(
+        "postrider topic update order-events --max-message-bytes 1048576",
+        "postrider topic update order-events --retain none",
+    ))]
     Update(Change),
     Explain(Explain),
     /// Delete a topic, its subscriptions and their messages

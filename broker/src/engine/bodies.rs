@@ -101,11 +101,10 @@ mod tests {
     fn a_turn_keeps_all_its_pages_however_large_they_are() {
         let mut bodies = Bodies::new(Arc::new(MemoryStore::new()));
         let queue = QueueId::main(1);
-        let body = vec![0; 1024 * 1024];
         let pages = 2 * KEPT_BYTES as u64 / (1024 * 1024);
         for first in 0..pages {
             let mut page = PageBuilder::default();
-            page.push(0, first, Mark::default(), Body::own(&body));
+            page.push(0, first, Mark::default(), Body::own(&[0; 1024 * 1024]));
             bodies.keep(0, queue, first, page.build()).unwrap();
         }
         assert!(

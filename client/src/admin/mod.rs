@@ -5,6 +5,7 @@ mod explain;
 mod peek;
 mod queue;
 mod redrive;
+mod replay;
 mod rules;
 mod schedules;
 mod trace;
@@ -13,6 +14,7 @@ pub use bulk::{Progress, Purge};
 pub use explain::{ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation};
 pub use peek::{PeekPage, PeekQuery, PeekStream, PeekedMessage};
 pub use redrive::{CameBack, Redrive, RedriveBuilder, RedriveOutcome};
+pub use replay::{Replaying, Start};
 pub use trace::Trace;
 
 use crate::connection::Connection;

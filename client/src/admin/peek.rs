@@ -30,6 +30,8 @@ pub struct PeekedMessage {
     pub redrive_count: u32,
     /// The rule with an action whose own copy it is.
     pub rule_name: Option<String>,
+    /// Whether it is a copy that a [replay](crate::Admin::replay) made.
+    pub replayed: bool,
     /// Why and from where it was dead-lettered, in a dead-letter queue.
     pub dead_letter: Option<DeadLetterInfo>,
     /// The message.
@@ -49,6 +51,7 @@ impl PeekedMessage {
             expires_at: record.expires_at_ms.map(time),
             redrive_count: record.redrive_count,
             rule_name: record.rule_name,
+            replayed: record.replayed,
             dead_letter: record.dead_letter,
             message,
         })

@@ -3,11 +3,12 @@
 use crate::peer::{Listener, Peer, record};
 use postrider_client::{
     Cause, CauseInfo, ConsumersInfo, ErrorCode, Message, Options, PeekQuery, PeekState, Selection,
-    SessionInfo, States, Step, StepKind,
+    SessionInfo, Start, States, Step, StepKind,
 };
 use postrider_protocol::reply::{Delivered, Peeked, Reply};
-use postrider_protocol::request::Request;
+use postrider_protocol::request::{Request, Start as At};
 use postrider_protocol::trace::TraceCursor;
+use std::time::{Duration, UNIX_EPOCH};
 
 fn peeked(sequence: u64, state: PeekState) -> Peeked {
     let message = Delivered { sequence, attempts: 0, record: record(&Message::new("x")) };
@@ -212,6 +213,33 @@ fn step() -> Step {
         until_ms: 0,
         reason: String::new(),
         description: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_replay_begins_at_a_number_or_a_moment() {
+    let listener = Listener::new().await;
+    let (client, mut peer) = listener.client().await;
+    let admin = client.admin();
+    let moment = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+    let starts = [
+        (Start::Sequence(5), "", At::Sequence(5), "replay_from_sequence", 5u64),
+        (Start::Time(moment), "a = 1", At::Time(1_700_000_000_123), "replay_from_ms", 1_700_000_000_123),
+        (Start::Time(UNIX_EPOCH - Duration::from_secs(1)), "", At::Time(0), "replay_from_ms", 1),
+    ];
+    for (start, filter, at, option, value) in starts {
+        let (replaying, ()) = tokio::join!(admin.replay("t/subscriptions/s", start, filter), async {
+            let (request, asked) = peer.next().await;
+            let Request::Replay { stamp, subscription, start, filter: asked } = asked else { panic!() };
+            assert!(stamp.sequence > 0, "it is repeatable");
+            assert_eq!((subscription.as_str(), start, asked.as_str()), ("t/subscriptions/s", at, filter));
+            peer.reply(request, &Reply::Replaying { from: 5, to: 12 }).await;
+        });
+        let replaying = replaying.unwrap();
+        assert_eq!((replaying.from, replaying.to, replaying.numbers()), (5, 12, 7));
+        let mut options = Options::new();
+        options.set(option, &value.to_string()).unwrap();
+        assert_eq!(start.upon(Options::new()), options);
     }
 }
 

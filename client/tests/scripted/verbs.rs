@@ -194,6 +194,7 @@ async fn a_delivery_shows_what_the_broker_keeps() {
         expires_at_ms: Some(1_900_000_000_000),
         redrive_count: 2,
         rule_name: Some("marked".to_owned()),
+        replayed: true,
         dead_letter: Some(info),
         message: Message::new("x").encode(),
         ..Record::default()
@@ -207,7 +208,7 @@ async fn a_delivery_shows_what_the_broker_keeps() {
     peer.reply(0, &Reply::Delivery(delivery)).await;
     let delivery = receiver.receive().await.unwrap();
     assert_eq!((delivery.redrive_count(), delivery.epoch(), delivery.delivery_count()), (2, 12, 2));
-    assert_eq!(delivery.rule_name(), Some("marked"));
+    assert_eq!((delivery.rule_name(), delivery.is_replayed()), (Some("marked"), true));
     assert_eq!(delivery.expires_at(), Some(outcome_time(1_900_000_000_000)));
     assert_eq!(delivery.dead_letter_time(), Some(outcome_time(77)));
 }

@@ -18,7 +18,7 @@ use postrider_protocol::reply::{
 };
 use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
-    SessionWish, SettleItem, Settlement, Stamp, States,
+    SessionWish, SettleItem, Settlement, Stamp, Start, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
@@ -103,6 +103,7 @@ pub fn dead_record() -> Record {
         redrive_count: 2,
         hops: 3,
         destination: Some("billing".into()),
+        replayed: true,
         rule_name: Some("large".into()),
         ..plain_record()
     }
@@ -261,8 +262,14 @@ pub fn requests() -> Vec<Request> {
         Request::Explain {
             topic: "order-events".into(),
             message: Message { subject: Some("OrderCreated".into()), ..Message::default() }.encode(),
-            after: After { subscription, rule: "none".into() },
+            after: After { subscription: subscription.clone(), rule: "none".into() },
             limit: 106,
+        },
+        Request::Replay {
+            stamp: STAMP,
+            subscription: subscription.clone(),
+            start: Start::Time(1_700_000_000_000),
+            filter: "total > 10".into(),
         },
         Request::Peek {
             address: "email-queue".into(),
@@ -328,6 +335,7 @@ pub fn requests() -> Vec<Request> {
             action: ScheduledAction::DeliverNow,
             sequences: vec![62],
         },
+        Request::Replay { stamp: STAMP, subscription, start: Start::Sequence(18), filter: String::new() },
     ]
 }
 
@@ -427,6 +435,8 @@ fn info() -> EntityInfo {
             breaker_opened: 17,
             breaker_until_ms: 18,
             filter_errors: 16,
+            retained: 19,
+            replaying: 20,
         },
     }
 }
@@ -506,6 +516,7 @@ pub fn replies() -> Vec<Reply> {
         Reply::Schedules { schedules: vec![ScheduleInfo { schedule: schedule(), next_ms: 1 }], more: true },
         Reply::Rules { rules: rule_infos(), more: true },
         Reply::Explained(explained()),
+        Reply::Replaying { from: 18, to: 4_712 },
         Reply::Consumers(consumers()),
         Reply::Traced { steps: vec![step()], next: Some(TraceCursor { shard: 1, row: 2, step: 3 }) },
         Reply::Status(StatusInfo {
@@ -601,6 +612,7 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::PutRule { .. } => "PutRule",
         Request::DeleteRule { .. } => "DeleteRule",
         Request::PromoteRule { .. } => "PromoteRule",
+        Request::Replay { .. } => "Replay",
         Request::ListRules { .. } => "ListRules",
         Request::Explain { .. } => "Explain",
         Request::Peek { .. } => "Peek",
@@ -642,6 +654,7 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Schedules { .. } => "Schedules",
         Reply::Rules { .. } => "Rules",
         Reply::Explained(_) => "Explained",
+        Reply::Replaying { .. } => "Replaying",
         Reply::Consumers(_) => "Consumers",
         Reply::Traced { .. } => "Traced",
         Reply::Status(_) => "Status",
@@ -649,9 +662,9 @@ pub fn reply_name(reply: &Reply) -> &'static str {
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 37;
+pub const REQUESTS: usize = 38;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 25;
+pub const REPLIES: usize = 26;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

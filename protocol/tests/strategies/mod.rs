@@ -17,7 +17,7 @@ use postrider_protocol::reply::{
 };
 use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
-    SessionWish, SettleItem, Settlement, Stamp, States,
+    SessionWish, SettleItem, Settlement, Stamp, Start, States,
 };
 use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};
 use postrider_protocol::schedule::{Schedule, ScheduleInfo};
@@ -111,10 +111,11 @@ pub fn record() -> impl Strategy<Value = Record> {
     });
     let numbers = any::<(u64, u64, Option<u64>)>();
     let rule_name = option::of("[a-z$]{1,9}");
-    let moves = (prop_oneof![0..3u32, any::<u32>()], any::<u8>(), option::of(text()), rule_name);
+    let moves =
+        (prop_oneof![0..3u32, any::<u32>()], any::<u8>(), option::of(text()), rule_name, any::<bool>());
     (numbers, option::of(info), moves, message()).prop_map(|(numbers, dead_letter, moves, message)| {
         let (enqueued_time_ms, enqueued_sequence, expires_at_ms) = numbers;
-        let (redrive_count, hops, destination, rule_name) = moves;
+        let (redrive_count, hops, destination, rule_name, replayed) = moves;
         Record {
             enqueued_time_ms,
             enqueued_sequence,
@@ -124,6 +125,7 @@ pub fn record() -> impl Strategy<Value = Record> {
             hops,
             rule_name,
             destination,
+            replayed,
             message: message.encode(),
         }
     })
@@ -333,6 +335,10 @@ fn selection() -> impl Strategy<Value = Selection> {
     )
 }
 
+fn start() -> impl Strategy<Value = Start> {
+    prop_oneof![any::<u64>().prop_map(Start::Sequence), any::<u64>().prop_map(Start::Time)]
+}
+
 fn listing() -> impl Strategy<Value = Listing> {
     (option::of(kind()), text(), text(), any::<u32>()).prop_map(|(kind, prefix, after, limit)| Listing {
         kind,
@@ -399,6 +405,14 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
             .boxed(),
         (stamp(), text(), text())
             .prop_map(|(stamp, subscription, rule)| Request::PromoteRule { stamp, subscription, rule })
+            .boxed(),
+        (stamp(), text(), start(), text())
+            .prop_map(|(stamp, subscription, start, filter)| Request::Replay {
+                stamp,
+                subscription,
+                start,
+                filter,
+            })
             .boxed(),
         (text(), text(), any::<u32>())
             .prop_map(|(subscription, after, limit)| Request::ListRules { subscription, after, limit })
@@ -558,7 +572,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 
 fn info() -> impl Strategy<Value = EntityInfo> {
     let counters =
-        any::<[u64; 20]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, t, u]| {
+        any::<[u64; 22]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, t, u, v, w]| {
             Counters {
                 active: a,
                 locked: b,
@@ -580,6 +594,8 @@ fn info() -> impl Strategy<Value = EntityInfo> {
                 breaker: p,
                 breaker_opened: q,
                 breaker_until_ms: r,
+                retained: v,
+                replaying: w,
             }
         });
     (text(), kind(), any::<u64>(), options(), vec(rule(), 0..4), counters).prop_map(
@@ -742,6 +758,7 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
             .prop_map(|(rules, more)| Reply::Rules { rules, more })
             .boxed(),
         explained().prop_map(Reply::Explained).boxed(),
+        any::<(u64, u64)>().prop_map(|(from, to)| Reply::Replaying { from, to }).boxed(),
         consumers_info().prop_map(Reply::Consumers).boxed(),
         (vec(step(), 0..4), option::of(cursor()))
             .prop_map(|(steps, next)| Reply::Traced { steps, next })

@@ -22,6 +22,7 @@ const COMMANDS: &[&[&str]] = &[
     &["subscription", "list"],
     &["subscription", "show"],
     &["subscription", "update"],
+    &["subscription", "replay"],
     &["subscription", "delete"],
     &["rule", "create"],
     &["rule", "list"],

@@ -7,6 +7,7 @@ mod explain;
 mod help;
 mod messages;
 mod options;
+mod replay;
 mod rules;
 mod scheduled;
 mod serve;

@@ -15,6 +15,7 @@ mod priorities;
 mod properties;
 mod publish;
 mod receive;
+mod replay;
 mod retry;
 mod rules;
 mod scheduled;

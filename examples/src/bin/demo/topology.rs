@@ -20,21 +20,23 @@ pub async fn apply(admin: &Admin) -> Result<()> {
     admin.create_topic(ORDER_EVENTS, Options::new()).await?;
     for name in SUBSCRIPTIONS {
         let options = options(&[("lock_duration_ms", LOCK_DURATION_MS)])?;
-        let created = admin.create_subscription(ORDER_EVENTS, name, options, rules(name)).await;
+        let created = admin.create_subscription(ORDER_EVENTS, name, options, vec![rule(name)]).await;
         created.with_context(|| format!("cannot create the subscription {name}"))?;
     }
     let options = options(&[("lock_duration_ms", LOCK_DURATION_MS), ("max_delivery_count", EMAIL_ATTEMPTS)])?;
     admin.create_queue(EMAIL_QUEUE, options).await.context("cannot create the queue")
 }
 
-/// None means everything.
-fn rules(subscription: &str) -> Vec<Rule> {
+/// What each subscription gets; but for the filtered one, all orders.
+fn rule(subscription: &str) -> Rule {
     match subscription {
         FILTERED => {
             let filter = "sys.Subject LIKE 'Order%' AND priority = @priority";
-            vec![Rule::sql("high-priority", filter).with_parameter("priority", Priority::High.to_string())]
+            Rule::sql("high-priority", filter).with_parameter("priority", Priority::High.to_string())
         }
-        _ => Vec::new(),
+        "payment" => Rule::sql("to-be-paid", "sys.Subject = 'OrderCreated' AND amount > 0"),
+        "notification" => Rule::sql("to-customers", "sys.Subject LIKE 'Order%' AND EXISTS(country)"),
+        _ => Rule::sql("created", "sys.Subject = 'OrderCreated'"),
     }
 }
 
