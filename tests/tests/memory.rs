@@ -51,12 +51,10 @@ async fn a_backlog_stays_on_disk() {
 }
 
 fn limit(group: Option<&Limited>, broker: &Broker) {
-    match group {
-        Some(group) => group.take(broker.process().id()),
-        None => {
-            println!("the machine does not let the test limit memory: only what is resident is looked at")
-        }
-    }
+    let Some(group) = group else {
+        return println!("no limit of memory can be set here: only what is resident is looked at");
+    };
+    group.take(broker.process().id());
 }
 
 /// Publishes batch after batch, and says how fast the first and the last tenth went.
@@ -84,7 +82,7 @@ async fn drain(client: &Client, last: u64) {
         let deliveries = receiver.receive_batch(BATCH, DEADLINE).await.expect("messages");
         assert!(!deliveries.is_empty(), "nothing came, number {next} was next");
         for delivery in &deliveries {
-            let body = vec![((next - 1) / BATCH as u64) as u8; BODY_BYTES];
+            let body = [((next - 1) / BATCH as u64) as u8; BODY_BYTES];
             assert_eq!((delivery.sequence(), delivery.body().as_ref()), (next, &body[..]));
             next += 1;
         }
