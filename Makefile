@@ -19,7 +19,7 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core test-faults test-faults-long bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-faults-long bench lint check fmt
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,10 +45,16 @@ test: build ## run all tests [ARGS=...]
 test-core: setup ## run the core's tests alone, without RocksDB [ARGS=...]
 	cargo test --release -p postrider-core $(ARGS)
 
-# Whole-program tests of their own, which `test` leaves out.
-FAULTS := fanout_kills
+# A broker with places to die at, under a name of its own; `postrider` is then what it was.
+failpoints: build
+	cargo build --release -p postrider --features failpoints
+	mv $(BIN)/postrider $(BIN)/postrider-failpoints
+	cargo build --release -p postrider
 
-test-faults: build ## kill the broker again and again [POSTRIDER_KILLS=60]
+# Whole-program tests of their own, which `test` leaves out.
+FAULTS := clocks fanout_kills kill_loop
+
+test-faults: failpoints ## kill the broker again and again [POSTRIDER_KILLS=...]
 	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
 
 test-faults-long: export POSTRIDER_KILLS ?= 500

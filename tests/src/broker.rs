@@ -18,11 +18,15 @@ pub const TOKEN: &str = "test-token";
 
 /// The binary beside the tests: `cargo test` puts these into `deps`, one folder below it.
 pub fn binary() -> PathBuf {
+    beside("postrider")
+}
+
+fn beside(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    let binary = test.ancestors().nth(2).expect("a test is in target/release/deps").join("postrider");
+    let binary = test.ancestors().nth(2).expect("a test is in target/release/deps").join(name);
     assert!(
         binary.is_file(),
-        "{} is missing: run the tests with `make test`, which builds it",
+        "{} is missing: run the tests with `make test` or `make test-faults`, which build it",
         binary.display()
     );
     binary
@@ -30,7 +34,11 @@ pub fn binary() -> PathBuf {
 
 /// The binary without anything the tester's environment says about brokers.
 pub fn postrider() -> Command {
-    let mut command = Command::new(binary());
+    command_of(&binary())
+}
+
+fn command_of(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("POSTRIDER_") {
             command.env_remove(name);
@@ -95,6 +103,11 @@ impl Process {
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
     /// Waits for its end, and for the rest of its output.
     pub fn wait(&mut self) -> ExitStatus {
         let mut ended = None;
@@ -129,29 +142,63 @@ impl Drop for Process {
 /// A broker on a port that the system chose.
 pub struct Broker {
     process: Process,
+    program: Program,
     address: SocketAddr,
     dir: TempDir,
+}
+
+/// Which binary a broker is, and what its environment says from the next start on.
+#[derive(Default, Clone)]
+pub struct Program {
+    /// The binary's name, beside the tests' folder; empty for `postrider`.
+    pub name: &'static str,
+    /// Variables with their values.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Program {
+    fn serve(&self, dir: &Path, listen: &str) -> Command {
+        let mut command = if self.name.is_empty() { postrider() } else { command_of(&beside(self.name)) };
+        command.args(["serve", "--log", "warn", "--listen", listen, "--data-dir"]).arg(dir);
+        command.env("POSTRIDER_TOKEN", TOKEN).envs(self.environment.iter().cloned());
+        command
+    }
 }
 
 impl Broker {
     /// Starts a broker with an empty data directory.
     pub fn start() -> Broker {
+        Broker::start_program(Program::default())
+    }
+
+    /// The same with another binary or environment.
+    pub fn start_program(program: Program) -> Broker {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut process = Process::start(&mut serve(dir.path(), "127.0.0.1:0"));
+        let mut process = Process::start(&mut program.serve(dir.path(), "127.0.0.1:0"));
         let address = listening(&mut process);
-        Broker { process, address, dir }
+        Broker { process, program, address, dir }
     }
 
     /// Starts it again on the same directory and port.
     pub fn restart(&mut self) {
-        self.process = Process::start(&mut serve(self.dir.path(), &self.address.to_string()));
+        self.process = Process::start(&mut self.program.serve(self.dir.path(), &self.address.to_string()));
         assert_eq!(listening(&mut self.process), self.address);
+    }
+
+    /// What the next start starts.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
     }
 
     /// Ends it as a power failure would end the process.
     pub fn kill9(&mut self) {
         self.process.signal(Signal::KILL);
         self.process.wait();
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.has_ended()
     }
 
     /// Asks it to stop in order, and waits until it has.
@@ -208,13 +255,6 @@ pub fn client(url: &str) -> ClientBuilder {
     let first = Duration::from_millis(10);
     let policy = ReconnectPolicy { first, most: Duration::from_millis(100), give_up_after: None };
     Client::builder().url(url).reconnect(policy).request_timeout(Duration::from_secs(60))
-}
-
-fn serve(dir: &Path, listen: &str) -> Command {
-    let mut command = postrider();
-    command.args(["serve", "--log", "warn", "--listen", listen, "--data-dir"]).arg(dir);
-    command.env("POSTRIDER_TOKEN", TOKEN);
-    command
 }
 
 /// Waits for the greeting's last line.

@@ -2,6 +2,7 @@
 //! with a checker.
 
 pub mod broker;
+pub mod cgroup;
 pub mod checker;
 pub mod command;
 pub mod door;

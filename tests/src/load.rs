@@ -2,9 +2,9 @@
 
 use crate::broker;
 use crate::checker::{Checker, DEAD_LETTERS, default_rules};
-use crate::history::{self, Event, History, Sending, Settling, Verb};
+use crate::history::{self, Counts, Event, History, Sending, Settling, Verb};
 use postrider_client::{
-    Client, Delivery, Error, Filter, LockToken, Options, Receiver, Rule, SendOutcome, Settlement,
+    Client, Delivery, Error, Filter, LockToken, Message, Options, Receiver, Rule, SendOutcome, Settlement,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,9 +18,9 @@ pub const TOPIC: &str = "order-events";
 /// The topic's subscriptions; the last one gets only messages of high priority.
 pub const SUBSCRIPTIONS: [&str; 3] = ["inventory", "payment", "notification"];
 
-/// Confirms that a producer lets wait.
 /// Scans after which the counters of a place must have stood still once.
 const SCANS: usize = 20;
+/// Confirms that a producer lets wait.
 const UNCONFIRMED: usize = 64;
 /// How long a consumer waits for a message before it looks whether it is over.
 const WAIT: Duration = Duration::from_millis(100);
@@ -189,15 +189,25 @@ impl Consumer {
             _ => Verb::Complete,
         };
         let verbs: Vec<_> = std::iter::repeat_with(verb).take(deliveries.len()).collect();
-        settle(receiver, deliveries, &verbs, &self.at, &self.history).await;
+        settle(receiver, deliveries, &verbs, &self.at, &self.history, history::read).await;
     }
 }
 
+/// Says which message a delivery is, if it is just as it was sent.
+pub type Read = fn(&Message) -> Option<u64>;
+
 /// Settles and writes it down; what is not answered stays open.
-async fn settle(receiver: &Receiver, deliveries: &[Delivery], verbs: &[Verb], at: &str, history: &History) {
-    history.delivered(at, deliveries, history::read);
+pub async fn settle(
+    receiver: &Receiver,
+    deliveries: &[Delivery],
+    verbs: &[Verb],
+    at: &str,
+    history: &History,
+    read: Read,
+) {
+    history.delivered(at, deliveries, read);
     let asked: Vec<_> =
-        deliveries.iter().zip(verbs).map(|(delivery, verb)| settling(delivery, *verb, at)).collect();
+        deliveries.iter().zip(verbs).map(|(delivery, verb)| settling(delivery, *verb, at, read)).collect();
     history.add(asked.iter().cloned().map(Event::Settling));
     let settlements =
         deliveries.iter().zip(verbs).map(|(delivery, verb)| settlement(delivery.lock_token(), *verb));
@@ -211,8 +221,8 @@ async fn settle(receiver: &Receiver, deliveries: &[Delivery], verbs: &[Verb], at
 }
 
 /// What cannot be read was noted when it came; it is only put away.
-fn settling(delivery: &Delivery, verb: Verb, at: &str) -> Settling {
-    let id = history::read(delivery.message()).unwrap_or(u64::MAX);
+fn settling(delivery: &Delivery, verb: Verb, at: &str, read: Read) -> Settling {
+    let id = read(delivery.message()).unwrap_or(u64::MAX);
     Settling { id, at: at.to_owned(), epoch: delivery.epoch(), verb }
 }
 
@@ -234,11 +244,12 @@ fn settlement(token: LockToken, verb: Verb) -> (LockToken, Settlement) {
 /// Completes everything that is left, dead letters included.
 pub async fn drain(client: &Client, history: &History) {
     for place in places().iter().flat_map(|place| [place.clone(), format!("{place}{DEAD_LETTERS}")]) {
-        drain_one(client, history, &place).await;
+        drain_one(client, history, &place, history::read).await;
     }
 }
 
-async fn drain_one(client: &Client, history: &History, at: &str) {
+/// Completes everything that is left at one address.
+pub async fn drain_one(client: &Client, history: &History, at: &str, read: Read) {
     let mut receiver = client.receiver_builder(at).prefetch(500).open().await.expect("a receiver");
     crate::until(&format!("{at} is empty"), async || {
         loop {
@@ -246,7 +257,8 @@ async fn drain_one(client: &Client, history: &History, at: &str) {
             if deliveries.is_empty() {
                 return count(client, at).await == 0;
             }
-            settle(&receiver, &deliveries, &vec![Verb::Complete; deliveries.len()], at, history).await;
+            let verbs = vec![Verb::Complete; deliveries.len()];
+            settle(&receiver, &deliveries, &verbs, at, history, read).await;
         }
     })
     .await;
@@ -263,28 +275,28 @@ pub async fn count(client: &Client, at: &str) -> u64 {
 /// I8: the counters of every place are what a scan of it finds.
 pub async fn check_counters(client: &Client) {
     for place in places() {
-        check_counters_of(client, &place).await;
+        let (counted, scanned) = count_and_scan(client, &place).await;
+        assert_eq!(counted, scanned, "{place}: counted and scanned");
     }
 }
 
-/// A scan takes many looks. Where a lock runs out between two of them it begins again.
-async fn check_counters_of(client: &Client, place: &str) {
+/// What a place's counters say, and what a scan of it finds. A scan takes many looks: where a lock or a message's time
+/// runs out between two of them it begins again.
+pub async fn count_and_scan(client: &Client, place: &str) -> (Counts, Counts) {
     for _ in 0..SCANS {
         let before = counted(client, place).await;
         let (active, locked) = scan(client, place).await;
-        let (dead, _) = scan(client, &format!("{place}{DEAD_LETTERS}")).await;
+        let (dead_letters, _) = scan(client, &format!("{place}{DEAD_LETTERS}")).await;
         if counted(client, place).await == before {
-            let found = (active, locked, dead);
-            assert_eq!(before, found, "{place}: active, locked, dead letters; counted and scanned");
-            return;
+            return (before, Counts { active, locked, dead_letters });
         }
     }
     panic!("{place} did not come to rest in {SCANS} scans");
 }
 
-async fn counted(client: &Client, place: &str) -> (u64, u64, u64) {
+async fn counted(client: &Client, place: &str) -> Counts {
     let counters = client.admin().get(place).await.expect("the entity").counters;
-    (counters.active, counters.locked, counters.dead_letters)
+    Counts { active: counters.active, locked: counters.locked, dead_letters: counters.dead_letters }
 }
 
 /// Messages that a peek over all pages finds, and how many of them are locked.

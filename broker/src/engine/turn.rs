@@ -146,6 +146,8 @@ impl Turns {
             self.job(&mut turn, job)?;
         }
         self.commit(&mut turn)?;
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("before-release", |_| std::process::abort());
         self.release(&mut turn)?;
         self.bodies.trim();
         Ok(turn)

@@ -31,7 +31,12 @@ impl<S: Store> ShardLog for LocalLog<S> {
         for (shard, facts) in turn {
             apply(*shard, facts, &mut |write| writes.push(write));
         }
-        self.store.commit(&writes)
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("before-write", |_| std::process::abort());
+        self.store.commit(&writes)?;
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("after-write", |_| std::process::abort());
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), StoreError> {

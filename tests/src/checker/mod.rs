@@ -40,11 +40,13 @@ pub struct Rules {
     pub max_delivery_count: u32,
     /// What expires goes to the dead letters.
     pub keeps_expired: bool,
+    /// Locks may have run out here, which counts as a failed attempt that nobody saw.
+    pub locks_may_expire: bool,
 }
 
 /// The rules of a queue with default options.
 pub fn default_rules(_place: &str) -> Rules {
-    Rules { max_delivery_count: 10, keeps_expired: false }
+    Rules { max_delivery_count: 10, keeps_expired: false, locks_may_expire: false }
 }
 
 /// Where messages go, and what else the checker has to know.
@@ -54,7 +56,7 @@ pub struct Checker<'a> {
     pub places: &'a dyn Fn(&str, u64) -> Vec<String>,
     /// What each of these places was told.
     pub rules: &'a dyn Fn(&str) -> Rules,
-    /// Locks may have run out, which counts as a failed attempt that nobody saw.
+    /// Locks may have run out everywhere.
     pub locks_may_expire: bool,
     /// Messages may have been refused as Busy, and sent again behind later ones.
     pub may_be_overtaken: bool,

@@ -62,9 +62,10 @@ impl Sent {
             let from = at.strip_suffix(DEAD_LETTERS);
             let (before, rules) =
                 (from.and_then(|from| self.at.get(from)), (checker.rules)(from.unwrap_or(at)));
-            let mut told = story.problems(before, checker);
+            let may_expire = checker.locks_may_expire || rules.locks_may_expire;
+            let mut told = story.problems(before, may_expire);
             if from.is_some() {
-                told.extend(story.reasons(before, &rules, &self.sending, checker.locks_may_expire));
+                told.extend(story.reasons(before, &rules, &self.sending, may_expire));
             } else {
                 told.extend(story.beyond(&rules));
             }

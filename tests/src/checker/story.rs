@@ -1,6 +1,6 @@
 //! What happened to one message at one place: locks, counts, reasons.
 
-use super::{Checker, Rules};
+use super::Rules;
 use crate::history::{Seen, Sending, Settling, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,15 +89,19 @@ impl Story {
     }
 
     /// A dead letter has a story `before`, whose failed attempts it takes along; its locks are all newer.
-    pub fn problems(&self, before: Option<&Story>, checker: &Checker<'_>) -> Vec<&'static str> {
-        let low = |seen: &Seen| seen.count < 1 + failed(before, self, |story| &story.done, seen.epoch);
+    pub fn problems(&self, before: Option<&Story>, locks_may_expire: bool) -> Vec<&'static str> {
+        // What is given back when its time is up expires, which is no failure.
+        let spared = |seen: &Seen| u32::from(seen.reason.as_deref() == Some(EXPIRED));
+        let low = |seen: &Seen| {
+            seen.count + spared(seen) < 1 + failed(before, self, |story| &story.done, seen.epoch)
+        };
         let high = |seen: &Seen| seen.count > 1 + failed(before, self, |story| &story.asked, seen.epoch);
         let wrong = [
             (self.over().is_some_and(|over| self.newest() > over), "I3 resurrected"),
             (self.done.iter().any(|done| self.asked_late.contains(done)), "I4 settled under an older lock"),
             (self.shared, "I4 delivered while it was locked"),
             (self.seen.values().any(low), "I5 delivery count too low"),
-            (!checker.locks_may_expire && self.seen.values().any(high), "I5 delivery count too high"),
+            (!locks_may_expire && self.seen.values().any(high), "I5 delivery count too high"),
         ];
         wrong.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect()
     }

@@ -159,6 +159,10 @@ fn a_dead_letter_has_a_reason_that_happened() {
     wrong([failed(1), vec![dead(3, "q", 9, 2, "Chance")]].concat(), "I5 a dead letter for no reason");
     let expired = |at, to: &str| vec![expiring(3, to, at), dead(3, to, 9, 1, "TTLExpired")];
     right(expired(NOON, "x"));
+    let mut given_back = vec![expiring(3, "x", NOON), delivered(3, "x", 8, 1)];
+    given_back.extend(settled(3, "x", 8, Verb::Abandon));
+    given_back.push(dead(3, "x", 9, 1, "TTLExpired"));
+    right(given_back);
     wrong(expired(NOON + 1, "x"), "I5 a dead letter for no reason");
     wrong(expired(NOON, "q"), "I5 a dead letter for no reason");
 }

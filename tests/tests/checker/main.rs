@@ -22,7 +22,7 @@ fn places(to: &str, _: u64) -> Vec<String> {
 
 /// The queue `x` keeps what expires.
 fn rules(place: &str) -> Rules {
-    Rules { max_delivery_count: LIMIT, keeps_expired: place == "x" }
+    Rules { max_delivery_count: LIMIT, keeps_expired: place == "x", locks_may_expire: false }
 }
 
 fn checker() -> Checker<'static> {
