@@ -1,11 +1,18 @@
 //! Remembers: rows, in batches that are whole or not at all, and on stable storage before they count.
 
+mod directory;
+mod identity;
 mod log;
 mod memory;
+mod open;
 mod rocks;
+mod watermark;
 
+pub use directory::DataDir;
+pub use identity::{Identity, StoreRow};
 pub use log::{LocalLog, ShardLog};
 pub use memory::MemoryStore;
+pub use open::open;
 pub use rocks::RocksStore;
 
 use postrider_core::apply::Write;
