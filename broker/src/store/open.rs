@@ -1,5 +1,7 @@
 //! Opening the store of a data directory: making it, taking over an older one, and refusing one that is not all there.
 
+use super::framing;
+use super::identity::WITHOUT_WATERMARK;
 use super::watermark::{self, Found, Mark, Watermark};
 use super::{DataDir, Identity, RocksStore, Store, StoreError, StoreRow};
 use postrider_core::apply::Write;
@@ -27,6 +29,46 @@ pub fn open(dir: &DataDir, shards: u16) -> Result<(RocksStore, StoreRow), StoreE
     }
 }
 
+/// What a data directory was found to hold, without a change to it.
+pub struct Examined {
+    /// The store, to be read; none where it cannot be opened.
+    pub store: Option<RocksStore>,
+    /// What it was made as.
+    pub row: Option<StoreRow>,
+    /// Writes that the watermark counts.
+    pub watermark: Option<u64>,
+    /// Why a start would refuse it.
+    pub problem: Option<StoreError>,
+}
+
+/// Looks at the store of `dir` as a start does, and changes nothing.
+pub fn examine(dir: &DataDir) -> Result<Examined, StoreError> {
+    let found = watermark::read(&dir.watermark())?;
+    let watermark = match found {
+        Found::Mark(mark) => Some(mark.sequence),
+        Found::Nothing | Found::Unreadable => None,
+    };
+    let opened = has_database(&dir.store()).and_then(|is_there| match is_there {
+        true => RocksStore::open_read_only(&dir.store()),
+        false => Err(refusal(dir, "it is gone")),
+    });
+    let store = match opened {
+        Ok(store) => store,
+        Err(problem) => return Ok(Examined { store: None, row: None, watermark, problem: Some(problem) }),
+    };
+    let row = read_row(&store);
+    let problem = match (&row, found) {
+        (Err(error), _) => Some(error.clone()),
+        (Ok(_), Found::Mark(mark)) => checked(dir, &store, mark).err(),
+        (Ok(_), Found::Unreadable) => Some(refusal(dir, "its watermark is unreadable")),
+        (Ok(None), Found::Nothing) => Some(refusal(dir, ROW_MISSING)),
+        (Ok(Some(row)), Found::Nothing) => {
+            (row.format != WITHOUT_WATERMARK).then(|| refusal(dir, "its watermark is missing"))
+        }
+    };
+    Ok(Examined { store: Some(store), row: row.unwrap_or_default(), watermark, problem })
+}
+
 /// Makes a store, or goes on making it.
 fn make(dir: &DataDir, mark: Mark, shards: u16) -> Result<(RocksStore, StoreRow), StoreError> {
     let path = dir.watermark();
@@ -48,7 +90,7 @@ fn reopen(dir: &DataDir, mark: Mark) -> Result<(RocksStore, StoreRow), StoreErro
 }
 
 /// Whether the store is the watermark's and has all that it counts; what it was made as.
-pub fn checked(dir: &DataDir, store: &RocksStore, mark: Mark) -> Result<StoreRow, StoreError> {
+fn checked(dir: &DataDir, store: &RocksStore, mark: Mark) -> Result<StoreRow, StoreError> {
     let sequence = store.sequence();
     if sequence < mark.sequence {
         let missing = mark.sequence - sequence;
@@ -60,7 +102,7 @@ pub fn checked(dir: &DataDir, store: &RocksStore, mark: Mark) -> Result<StoreRow
             ),
         ));
     }
-    let row = read_row(store)?.ok_or_else(|| refusal(dir, "the row that says what it is is missing"))?;
+    let row = read_row(store)?.ok_or_else(|| refusal(dir, ROW_MISSING))?;
     check_owner(dir, &row, mark)?;
     Ok(row)
 }
@@ -76,10 +118,10 @@ fn adopt(dir: &DataDir, shards: u16) -> Result<(RocksStore, StoreRow), StoreErro
                 drop(store);
                 make(dir, Mark { identity: new_identity()?, sequence: 0 }, shards)
             }
-            _ => Err(refusal(dir, "the row that says what it is is missing")),
+            _ => Err(refusal(dir, ROW_MISSING)),
         };
     };
-    if row.format >= super::identity::FORMAT {
+    if row.format != WITHOUT_WATERMARK {
         return Err(refusal(dir, "its watermark is missing"));
     }
     tracing::warn!(
@@ -117,10 +159,10 @@ fn read_row(store: &RocksStore) -> Result<Option<StoreRow>, StoreError> {
     row.map_err(|malformed| StoreError::new(format!("the store cannot be read: {malformed}")))
 }
 
-/// Whether there is a database. Without its file `CURRENT` RocksDB would make an empty one over what is there.
+/// Whether there is a database that RocksDB gets to the end of. Without its file `CURRENT` RocksDB would make an empty one over what is there.
 fn has_database(store: &Path) -> Result<bool, StoreError> {
     if store.join("CURRENT").exists() {
-        return Ok(true);
+        return check_framing(store).map(|()| true);
     }
     let here = store.display();
     let entries = match fs::read_dir(store) {
@@ -138,6 +180,17 @@ fn has_database(store: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
+fn check_framing(store: &Path) -> Result<(), StoreError> {
+    let here = store.display();
+    let bad = framing::first_bad(store)
+        .map_err(|error| StoreError::new(format!("the store in {here} cannot be read: {error}")))?;
+    let Some((path, place)) = bad else { return Ok(()) };
+    let file = path.display();
+    Err(StoreError::new(format!(
+        "the store in {here} is damaged: {file} has a record of a wrong type at {place}; {ADVICE}"
+    )))
+}
+
 fn new_identity() -> Result<Identity, StoreError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)
@@ -149,6 +202,7 @@ fn refusal(dir: &DataDir, what: &str) -> StoreError {
     StoreError::new(format!("the store in {} is damaged: {what}; {ADVICE}", dir.store().display()))
 }
 
+const ROW_MISSING: &str = "the row that says what it is is missing";
 /// What to do about a store that is not all there.
 const ADVICE: &str = "restore a backup, or accept the loss with `postrider recover`";
 
@@ -268,7 +322,7 @@ mod tests {
     fn a_store_without_a_watermark_is_taken_over_once() {
         let (_folder, dir) = written();
         let (store, row) = open(&dir, 3).unwrap();
-        let older = StoreRow { format: super::super::identity::WITHOUT_WATERMARK, ..row };
+        let older = StoreRow { format: WITHOUT_WATERMARK, ..row };
         store.commit(&[Write::Put(Key::Store, older.encode())]).unwrap();
         drop(store);
         fs::remove_file(dir.watermark()).unwrap();

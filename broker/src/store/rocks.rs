@@ -39,6 +39,11 @@ impl RocksStore {
         Self::opened(path, DB::open(&options(), path))
     }
 
+    /// Opens the database at `path` to read it, and changes nothing in it. Commits fail.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Self::opened(path, DB::open_for_read_only(&options(), path, false))
+    }
+
     fn opened(path: &Path, db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
         let db = db.map_err(|error| refused(path, &error))?;
         Ok(RocksStore { db: Arc::new(db), watermark: None })
@@ -47,6 +52,11 @@ impl RocksStore {
     /// The store with a watermark, which notes each commit from now on.
     pub fn guarded_by(self, watermark: Watermark) -> Self {
         RocksStore { watermark: Some(Arc::new(watermark)), ..self }
+    }
+
+    /// Reads all tables, also where no row is, and compares the blocks with their checksums.
+    pub fn verify_files(&self) -> Result<(), Damage> {
+        self.db.verify_checksum().map_err(|error| Damage::new(format!("a table is damaged: {error}")))
     }
 
     /// The number of the last write; each row that is put or deleted counts.

@@ -48,6 +48,7 @@ const COMMANDS: &[&[&str]] = &[
     &["session", "list"],
     &["consumers"],
     &["trace"],
+    &["verify"],
     &["status"],
     &["completions"],
 ];
