@@ -203,7 +203,8 @@ pub fn client(url: &str) -> ClientBuilder {
     Client::builder().url(url).reconnect(policy).request_timeout(Duration::from_secs(60))
 }
 
-fn serve(dir: &Path, listen: &str) -> Command {
+/// `serve` on a data directory, with the token that tests use.
+pub fn serve(dir: &Path, listen: &str) -> Command {
     let mut command = postrider();
     command.args(["serve", "--log", "warn", "--listen", listen, "--data-dir"]).arg(dir);
     command.env("POSTRIDER_TOKEN", TOKEN);
@@ -212,11 +213,19 @@ fn serve(dir: &Path, listen: &str) -> Command {
 
 /// Waits for the greeting's last line.
 fn listening(process: &mut Process) -> SocketAddr {
-    while let Some(line) = process.line() {
-        if let Some(address) = line.strip_prefix("listening on ") {
-            return address.parse().expect("it listens on an address");
-        }
+    if let Some(address) = greeting(process) {
+        return address;
     }
     let status = process.wait();
     panic!("the broker did not start: {status}; {}", process.stderr());
+}
+
+/// Where a broker says that it listens; `None` when it ends instead.
+pub fn greeting(process: &Process) -> Option<SocketAddr> {
+    while let Some(line) = process.line() {
+        if let Some(address) = line.strip_prefix("listening on ") {
+            return Some(address.parse().expect("it listens on an address"));
+        }
+    }
+    None
 }
