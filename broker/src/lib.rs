@@ -4,6 +4,7 @@
 pub mod engine;
 pub mod gate;
 pub mod native;
+pub mod offline;
 mod server;
 pub mod store;
 

@@ -3,24 +3,15 @@
 use crate::engine::{self, Engine, Identity, Parts, SystemClock};
 use crate::gate::Gate;
 use crate::native::Door;
-use crate::store::{LocalLog, RocksStore, Store, StoreError};
-use bytes::{BufMut, Bytes, BytesMut};
-use postrider_core::apply::Write;
-use postrider_core::context::Rows;
-use postrider_core::key::Key;
-use postrider_protocol::wire::{Malformed, Reader};
+use crate::store::{self, DataDir, LocalLog, StoreError, StoreRow};
 use std::fmt;
-use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The format of the store that this version reads and writes.
-const FORMAT: u16 = 1;
 /// Shards that a store can have.
 pub const SHARDS: std::ops::RangeInclusive<u16> = 1..=1024;
 
@@ -76,23 +67,23 @@ pub struct Server {
     thread: JoinHandle<()>,
     door: tokio::task::JoinHandle<()>,
     stopping: CancellationToken,
-    /// Locked as long as the server runs; the system lets go of it however the process ends.
-    _lock: File,
+    /// This process's own as long as the server runs.
+    _dir: DataDir,
 }
 
 impl Server {
     /// Starts a broker; it serves until [`Server::stop`]. When its store fails, the process ends with a message.
     pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
-        let lock = claim(&config.data_dir)?;
+        let dir = DataDir::claim(&config.data_dir)?;
         let (gate, new_token) = Gate::open(&config.data_dir, config.token.as_deref())?;
-        let (engine, identity, thread) = start_engine(&config)?;
+        let (engine, identity, thread) = start_engine(&dir, &config)?;
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let stopping = CancellationToken::new();
         let door = Arc::new(Door::new(engine.clone(), gate, identity, stopping.clone()));
         let door = tokio::spawn(door.serve(listener));
-        Ok(Server { address, new_token, engine, thread, door, stopping, _lock: lock })
+        Ok(Server { address, new_token, engine, thread, door, stopping, _dir: dir })
     }
 
     /// Where it listens.
@@ -124,25 +115,15 @@ impl Server {
     }
 }
 
-/// Makes the data directory this process's own.
-fn claim(data_dir: &Path) -> Result<File, StartError> {
-    let here = data_dir.display();
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
-    made.map_err(|error| format!("the data directory {here} cannot be made: {error}"))?;
-    let file =
-        File::create(data_dir.join("lock")).map_err(|error| format!("{here} cannot be written: {error}"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(format!("the data directory {here} is in use by another broker; stop it, or choose another with --data-dir").into())
-        }
-        Err(TryLockError::Error(error)) => Err(format!("the data directory {here} cannot be locked: {error}").into()),
+fn start_engine(
+    dir: &DataDir,
+    config: &ServerConfig,
+) -> Result<(Engine, Identity, JoinHandle<()>), StartError> {
+    if !SHARDS.contains(&config.shards) {
+        let (found, least, most) = (config.shards, SHARDS.start(), SHARDS.end());
+        return Err(format!("shards: found {found}, allowed is {least} to {most}").into());
     }
-}
-
-fn start_engine(config: &ServerConfig) -> Result<(Engine, Identity, JoinHandle<()>), StartError> {
-    let store = RocksStore::open(&config.data_dir.join("store"))?;
-    let (identity, shards) = identify(&store, config.shards)?;
+    let (store, StoreRow { identity, shards, .. }) = store::open(dir, config.shards)?;
     let parts = Parts {
         log: Box::new(LocalLog::new(store.clone())),
         rows: Arc::new(store),
@@ -163,50 +144,4 @@ fn die(error: &StoreError) {
         "fatal: {error}; the process ends. Everything acknowledged is stored. Check the disk, then start again."
     );
     std::process::exit(70);
-}
-
-/// Reads what the store was made as, and makes a fresh one.
-fn identify(store: &RocksStore, shards: u16) -> Result<(Identity, u16), StartError> {
-    let found = store.get(&Key::Store).map_err(StoreError::from)?;
-    match found {
-        Some(row) => {
-            let read =
-                read_identity(row).map_err(|malformed| format!("the store cannot be read: {malformed}"))?;
-            Ok(read)
-        }
-        None if SHARDS.contains(&shards) => {
-            let mut random = [0; 16];
-            getrandom::fill(&mut random)
-                .map_err(|error| format!("no random bits for a fresh store: {error}"))?;
-            let identity = Identity { cluster: u128::from_ne_bytes(random), node: 1 };
-            store.commit(&[Write::Put(Key::Store, identity_row(identity, shards))])?;
-            Ok((identity, shards))
-        }
-        None => {
-            Err(format!("shards: found {shards}, allowed is {} to {}", SHARDS.start(), SHARDS.end()).into())
-        }
-    }
-}
-
-fn identity_row(identity: Identity, shards: u16) -> Bytes {
-    let mut out = BytesMut::new();
-    out.put_u16(FORMAT);
-    out.put_u16(shards);
-    out.put_u128(identity.cluster);
-    out.put_u64(identity.node);
-    out.freeze()
-}
-
-fn read_identity(row: Bytes) -> Result<(Identity, u16), Malformed> {
-    let mut reader = Reader::new(row);
-    let format = reader.u16("store.format")?;
-    if format != FORMAT {
-        let problem = format!(
-            "is {format}, this version reads {FORMAT}; use the version that wrote it, or a newer one"
-        );
-        return Err(Malformed::new("store.format", problem));
-    }
-    let shards = reader.u16("store.shards")?;
-    let identity = Identity { cluster: reader.u128("store.cluster")?, node: reader.u64("store.node")? };
-    Ok((identity, shards))
 }

@@ -257,13 +257,26 @@ pub fn client(url: &str) -> ClientBuilder {
     Client::builder().url(url).reconnect(policy).request_timeout(Duration::from_secs(60))
 }
 
+/// `serve` on a data directory, with the token that tests use.
+pub fn serve(dir: &Path, listen: &str) -> Command {
+    Program::default().serve(dir, listen)
+}
+
 /// Waits for the greeting's last line.
 fn listening(process: &mut Process) -> SocketAddr {
-    while let Some(line) = process.line() {
-        if let Some(address) = line.strip_prefix("listening on ") {
-            return address.parse().expect("it listens on an address");
-        }
+    if let Some(address) = greeting(process) {
+        return address;
     }
     let status = process.wait();
     panic!("the broker did not start: {status}; {}", process.stderr());
+}
+
+/// Where a broker says that it listens; `None` when it ends instead.
+pub fn greeting(process: &Process) -> Option<SocketAddr> {
+    while let Some(line) = process.line() {
+        if let Some(address) = line.strip_prefix("listening on ") {
+            return Some(address.parse().expect("it listens on an address"));
+        }
+    }
+    None
 }

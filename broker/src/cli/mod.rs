@@ -16,6 +16,7 @@ mod failure;
 mod filter;
 mod line;
 mod message;
+mod offline;
 mod options;
 mod output;
 mod parse;
@@ -35,6 +36,7 @@ mod subscription;
 mod topic;
 mod trace;
 mod value;
+mod verify;
 
 pub use failure::Failure;
 
@@ -96,6 +98,7 @@ enum Command {
     Session(session::Session),
     Consumers(consumers::Consumers),
     Trace(trace::Trace),
+    Verify(verify::Verify),
     Status(status::Status),
     Completions(completions::Completions),
 }
@@ -120,6 +123,7 @@ impl Cli {
             Command::Session(session) => session.run(global).await,
             Command::Consumers(consumers) => consumers.run(global).await,
             Command::Trace(trace) => trace.run(global).await,
+            Command::Verify(verify) => verify.run(global),
             Command::Status(status) => status.run(global).await,
             Command::Completions(completions) => completions.run(&mut Cli::command()),
         }

@@ -15,6 +15,8 @@ pub use mailbox::{Busy, Engine, Job, Query};
 pub use outbox::{Outbox, Outgoing, OutgoingDelivery, Records};
 pub use placement::Placement;
 
+pub use crate::store::Identity;
+
 use crate::store::{ShardLog, StoreError};
 use postrider_core::context::Rows;
 use std::sync::Arc;
@@ -40,15 +42,6 @@ pub struct Parts {
 
 /// What to do when the store fails.
 pub type OnFailure = Box<dyn FnOnce(&StoreError) + Send>;
-
-/// What the store was made as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// Drawn once when the store was made.
-    pub cluster: u128,
-    /// The node within the cluster, from 1.
-    pub node: u64,
-}
 
 /// A panic in the engine's thread is a defect in what decides and stores: nothing may go on after it.
 struct AbortOnPanic;

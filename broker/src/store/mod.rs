@@ -1,11 +1,19 @@
 //! Remembers: rows, in batches that are whole or not at all, and on stable storage before they count.
 
+mod directory;
+mod framing;
+mod identity;
 mod log;
 mod memory;
+mod open;
 mod rocks;
+mod watermark;
 
+pub use directory::DataDir;
+pub use identity::{Identity, StoreRow};
 pub use log::{LocalLog, ShardLog};
 pub use memory::MemoryStore;
+pub use open::{Examined, examine, open};
 pub use rocks::RocksStore;
 
 use postrider_core::apply::Write;

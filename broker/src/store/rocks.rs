@@ -1,5 +1,6 @@
 //! Rows in RocksDB. The settings and why: `docs/decisions/rocksdb-settings.md`.
 
+use super::watermark::Watermark;
 use super::{Store, StoreError};
 use bytes::Bytes;
 use postrider_core::apply::Write;
@@ -22,19 +23,50 @@ const FILTER_BITS: f64 = 10.0;
 #[derive(Clone)]
 pub struct RocksStore {
     db: Arc<DB>,
+    watermark: Option<Arc<Watermark>>,
 }
 
 impl RocksStore {
     /// Opens the database at `path`, and makes it where there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let db = DB::open(&options(), path).map_err(|error| refused(path, &error))?;
-        Ok(RocksStore { db: Arc::new(db) })
+        let mut options = options();
+        options.create_if_missing(true);
+        Self::opened(path, DB::open(&options, path))
+    }
+
+    /// Opens the database at `path`, which must be there.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Self::opened(path, DB::open(&options(), path))
+    }
+
+    /// Opens the database at `path` to read it, and changes nothing in it. Commits fail.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Self::opened(path, DB::open_for_read_only(&options(), path, false))
+    }
+
+    fn opened(path: &Path, db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
+        let db = db.map_err(|error| refused(path, &error))?;
+        Ok(RocksStore { db: Arc::new(db), watermark: None })
+    }
+
+    /// The store with a watermark, which notes each commit from now on.
+    pub fn guarded_by(self, watermark: Watermark) -> Self {
+        RocksStore { watermark: Some(Arc::new(watermark)), ..self }
+    }
+
+    /// Reads all tables, also where no row is, and compares the blocks with their checksums.
+    pub fn verify_files(&self) -> Result<(), Damage> {
+        self.db.verify_checksum().map_err(|error| Damage::new(format!("a table is damaged: {error}")))
+    }
+
+    /// The number of the last write; each row that is put or deleted counts.
+    pub fn sequence(&self) -> u64 {
+        self.db.latest_sequence_number()
     }
 }
 
 fn options() -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_write_buffer_size(MEMTABLE_BYTES);
@@ -78,7 +110,8 @@ impl Store for RocksStore {
         options.set_sync(true);
         self.db
             .write_opt(&batch, &options)
-            .map_err(|error| StoreError::new(format!("a batch could not be stored: {error}")))
+            .map_err(|error| StoreError::new(format!("a batch could not be stored: {error}")))?;
+        self.watermark.as_ref().map_or(Ok(()), |watermark| watermark.advance(self.sequence()))
     }
 
     fn snapshot(&self) -> Result<Box<dyn Rows + '_>, StoreError> {
@@ -86,7 +119,10 @@ impl Store for RocksStore {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(|error| StoreError::new(format!("the store could not be flushed: {error}")))
+        self.db
+            .flush()
+            .map_err(|error| StoreError::new(format!("the store could not be flushed: {error}")))?;
+        self.watermark.as_ref().map_or(Ok(()), |watermark| watermark.sync())
     }
 }
 

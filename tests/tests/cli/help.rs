@@ -49,6 +49,7 @@ const COMMANDS: &[&[&str]] = &[
     &["session", "list"],
     &["consumers"],
     &["trace"],
+    &["verify"],
     &["status"],
     &["completions"],
 ];

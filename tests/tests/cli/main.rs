@@ -13,6 +13,7 @@ mod scheduled;
 mod serve;
 mod settle;
 mod trace;
+mod verify;
 
 use postrider_tests::Broker;
 

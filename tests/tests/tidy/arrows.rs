@@ -43,6 +43,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["engine", "gate"],
         &["postrider_client", "rocksdb", "postrider_core::shard", "postrider_core::queue"],
     ),
+    ("offline", &["store"], &["postrider_client", "rocksdb", "tokio"]),
     ("server", &["store", "engine", "gate", "native"], &["postrider_client", "rocksdb"]),
     ("config", &[], &["postrider_client", "postrider_core", "rocksdb", "tokio"]),
     ("cli", &["config"], &["postrider_core", "rocksdb"]),

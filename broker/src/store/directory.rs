@@ -1,0 +1,67 @@
+//! The data directory: what is where in it, and the lock that makes it one process's own.
+
+use super::StoreError;
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A data directory that nobody else has. Locked as long as it lives; the system lets go of it however the process
+/// ends.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the data directory this process's own, and makes it where there is none.
+    pub fn claim(path: &Path) -> Result<Self, StoreError> {
+        let here = path.display();
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| StoreError::new(format!("the data directory {here} cannot be made: {error}")))?;
+        Self::lock(path)
+    }
+
+    /// The same for one that must be there.
+    pub fn claim_existing(path: &Path) -> Result<Self, StoreError> {
+        if !path.join(STORE).is_dir() {
+            return Err(StoreError::new(format!(
+                "{} is not a data directory: it has no {STORE}/",
+                path.display()
+            )));
+        }
+        Self::lock(path)
+    }
+
+    fn lock(path: &Path) -> Result<Self, StoreError> {
+        let here = path.display();
+        let file = File::create(path.join("lock"))
+            .map_err(|error| StoreError::new(format!("{here} cannot be written: {error}")))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DataDir { path: path.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::new(format!(
+                "the data directory {here} is in use by another broker; stop it, or choose another with --data-dir"
+            ))),
+            Err(TryLockError::Error(error)) => {
+                Err(StoreError::new(format!("the data directory {here} cannot be locked: {error}")))
+            }
+        }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the database is.
+    pub fn store(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+
+    /// Where its watermark is: beside it, since RocksDB deletes what it does not know.
+    pub fn watermark(&self) -> PathBuf {
+        self.path.join("watermark")
+    }
+}
+
+const STORE: &str = "store";
