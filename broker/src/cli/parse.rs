@@ -35,11 +35,16 @@ pub fn start(text: &str) -> Result<Start, String> {
         return Ok(Start::Sequence(sequence));
     }
     match text.strip_suffix(" ago") {
-        Some(age) => Ok(Start::Time(SystemTime::now().checked_sub(duration(age)?).unwrap_or(UNIX_EPOCH))),
+        Some(age) => Ok(Start::Time(before(duration(age)?))),
         None => time_ms(text).map(|ms| Start::Time(UNIX_EPOCH + Duration::from_millis(ms))).map_err(|_| {
             format!("{text:?} is neither a number nor a time such as 2026-01-31T12:00:00Z or '2h ago'")
         }),
     }
+}
+
+/// So long ago, not before 1970.
+fn before(age: Duration) -> SystemTime {
+    SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH)
 }
 
 /// The state of a message.
