@@ -103,9 +103,9 @@ impl Process {
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
     }
 
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_some()
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
     }
 
     /// Waits for its end, and for the rest of its output.
@@ -196,9 +196,9 @@ impl Broker {
         self.process.wait();
     }
 
-    /// Whether the process has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.process.has_ended()
+    /// How the process has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// Asks it to stop in order, and waits until it has.

@@ -13,11 +13,14 @@ use postrider_tests::checker::{Checking, DEAD_LETTERS, assert_none};
 use postrider_tests::history::{Event, History, now_ms};
 use postrider_tests::{Broker, dose, load, pause, until};
 use producers::Producers;
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 const KILLS: usize = 200;
 /// Where a broker with failpoints can be told to die.
 const POINTS: [&str; 3] = ["before-write", "after-write", "before-release"];
+/// How it dies there: SIGABRT.
+const ABORTED: i32 = 6;
 /// Turns until it does, at most.
 const TURNS: u64 = 300;
 /// How long a broker lives that does not come to its failpoint, and others, at most.
@@ -74,7 +77,9 @@ fn see(checking: &mut Checking<'_>, events: &[Event]) {
 async fn die(broker: &mut Broker, random: &mut Rng) -> bool {
     let end = Instant::now() + Duration::from_millis(random.u64(20..LIFE_MS));
     while Instant::now() < end {
-        if broker.has_ended() {
+        if let Some(status) = broker.ended() {
+            let stderr = broker.process().stderr();
+            assert_eq!(status.signal(), Some(ABORTED), "it ended by itself: {status}; {stderr}");
             return true;
         }
         pause(Duration::from_millis(2)).await;
