@@ -8,12 +8,12 @@
 //! facts = u8 version 1 | u16 shard | list of (u8 kind, fields)
 //! ```
 
-pub use crate::bodies::ReferencesRow;
 use crate::context::Damage;
 pub use crate::key::Alarm;
 use crate::key::QueueId;
 use crate::lease::LeaseRow;
 use crate::outbox::{Parcel, Taken};
+pub use crate::page::ReferencesRow;
 use crate::page::TopicPage;
 use crate::recorded::OutcomesRow;
 pub use crate::replay::ReplayRow;

@@ -10,7 +10,7 @@
 
 pub mod apply;
 mod bloom;
-pub mod bodies;
+mod bodies;
 mod breaker;
 pub mod catalog;
 pub mod command;

@@ -18,13 +18,14 @@
 //! index of all ones says that the record has its message itself.
 
 mod build;
+mod references;
 mod state;
 
 pub use build::{Body, PageBuilder};
+pub use references::{Reference, ReferencesRow, TopicPage};
 pub use state::PageState;
 
 use crate::context::{Damage, Rows};
-use crate::key::{Key, QueueId};
 use build::OWN;
 use bytes::Bytes;
 use postrider_protocol::message::Record;
@@ -75,31 +76,6 @@ impl Default for Mark {
     fn default() -> Self {
         Mark { expires_ms: NEVER_MS, cost: 1, key: 0 }
     }
-}
-
-/// A page of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TopicPage {
-    /// The topic, numbered within its shard.
-    pub topic: u64,
-    /// The first number in the page.
-    pub first: u64,
-}
-
-impl TopicPage {
-    /// The key of its row.
-    pub fn key(self, shard: u16) -> Key {
-        Key::Page(shard, QueueId::main(self.topic), self.first)
-    }
-}
-
-/// Where a topic has stored a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reference {
-    /// The page.
-    pub page: TopicPage,
-    /// The record there.
-    pub index: u32,
 }
 
 /// A page as it is stored, its tables checked.

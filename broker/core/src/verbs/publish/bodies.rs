@@ -1,10 +1,9 @@
 //! The messages that a topic stores once for all its subscriptions.
 
-use crate::bodies::ReferencesRow;
 use crate::context::{Context, Damage, Now};
 use crate::fact::Fact;
 use crate::key::{Key, QueueId};
-use crate::page::{Reference, TopicPage};
+use crate::page::{Reference, ReferencesRow, TopicPage};
 use crate::shard::Shard;
 use crate::verbs::publish::Coming;
 use crate::verbs::recover::read_row;

@@ -59,9 +59,14 @@ impl Shard {
         if let Some((_, when_ms)) = rest {
             self.turn.facts.push(Fact::AlarmSet(Alarm::kept(when_ms, topic)));
         }
-        if let Some(entity) = self.catalog.get_mut(topic) {
-            entity.topic.low = rest.map_or(next, |(first, _)| first);
-        }
+        let low = rest.map_or(next, |(first, _)| first);
+        let entity = self.catalog.get_mut(topic);
+        let subscriptions = entity.map(|entity| {
+            entity.topic.low = low;
+            entity.subscriptions.clone()
+        });
+        // What they wait with may be kept no longer.
+        subscriptions.into_iter().flatten().for_each(|subscription| self.wake_replay(subscription));
         self.touched_topics.insert(topic);
         Ok(())
     }

@@ -206,11 +206,8 @@ impl Shard {
             return Ok(true);
         }
         let verdict = self.ask_rules_of(subscription, &incoming.message);
-        let needs = Needs { messages: 1, bytes: kept.record.len() as u64 };
-        let takes = self.catalog.get(subscription).is_some_and(|entity| entity.settings.may_send);
-        if !verdict.findings.is_empty()
-            && (!takes || self.check_room(QueueId::main(subscription), needs).is_err())
-        {
+        let bytes = kept.record.len() as u64;
+        if !verdict.findings.is_empty() && !self.may_take(subscription, bytes) {
             return Ok(false);
         }
         let ttl_ms = self.topic_ttl_ms(topic);
@@ -223,6 +220,15 @@ impl Shard {
         }
         self.journal.copied();
         Ok(true)
+    }
+
+    /// Whether a subscription takes a record of so many bytes in now. One that it never has room for goes its way to the
+    /// dead letters.
+    fn may_take(&self, subscription: u64, bytes: u64) -> bool {
+        let Some(entity) = self.catalog.get(subscription) else { return true };
+        let needs = Needs { messages: 1, bytes };
+        let has_room = self.check_room(QueueId::main(subscription), needs).is_ok();
+        entity.settings.may_send && (has_room || bytes > entity.settings.max_bytes)
     }
 
     /// Messages that a topic keeps from a number on, as many as one turn should look at, and the number to go on from.
