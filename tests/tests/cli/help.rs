@@ -49,6 +49,7 @@ const COMMANDS: &[&[&str]] = &[
     &["consumers"],
     &["trace"],
     &["verify"],
+    &["recover"],
     &["status"],
     &["completions"],
 ];
