@@ -124,6 +124,9 @@ fn start_engine(
         return Err(format!("shards: found {found}, allowed is {least} to {most}").into());
     }
     let (store, StoreRow { identity, shards, .. }) = store::open(dir, config.shards)?;
+    if let Some(note) = dir.take_note() {
+        tracing::warn!("{note}");
+    }
     let parts = Parts {
         log: Box::new(LocalLog::new(store.clone())),
         rows: Arc::new(store),

@@ -25,6 +25,7 @@ mod pipeline;
 mod purge;
 mod queue;
 mod receive;
+mod recover;
 mod rule;
 mod schedule;
 mod scheduled;
@@ -99,6 +100,7 @@ enum Command {
     Consumers(consumers::Consumers),
     Trace(trace::Trace),
     Verify(verify::Verify),
+    Recover(recover::Recover),
     Status(status::Status),
     Completions(completions::Completions),
 }
@@ -124,6 +126,7 @@ impl Cli {
             Command::Consumers(consumers) => consumers.run(global).await,
             Command::Trace(trace) => trace.run(global).await,
             Command::Verify(verify) => verify.run(global),
+            Command::Recover(recover) => recover.run(global),
             Command::Status(status) => status.run(global).await,
             Command::Completions(completions) => completions.run(&mut Cli::command()),
         }

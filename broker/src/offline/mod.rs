@@ -1,6 +1,8 @@
 //! Looks after a data directory that no broker has open.
 
+mod recover;
 mod rows;
 mod verify;
 
+pub use recover::{Recovered, recover};
 pub use verify::{Progress, Verified, verify};

@@ -1,7 +1,7 @@
 //! `postrider verify`: whether a store is all there and adds up. Changes nothing.
 
 use super::rows::Tally;
-use crate::store::{DataDir, Examined, RocksStore, StoreError, examine};
+use crate::store::{DataDir, Examined, RocksStore, StoreError, StoreRow, examine};
 use bytes::Bytes;
 use postrider_core::context::{Now, Rows};
 use postrider_core::key::{Key, KeyRange};
@@ -57,22 +57,30 @@ impl Verified {
 /// Reads everything in the store of a data directory, and tells `report` now and then how far it has come. An error
 /// says why nothing could be looked at.
 pub fn verify(data_dir: &Path, report: &mut dyn FnMut(&Progress)) -> Result<Verified, StoreError> {
-    let dir = DataDir::claim_existing(data_dir)?;
-    let mut verified = Verified::default();
-    let Examined { store, row, watermark, problem } = examine(&dir)?;
+    verify_in(&DataDir::claim_existing(data_dir)?, report)
+}
+
+/// The same in a directory that is this process's own.
+pub fn verify_in(dir: &DataDir, report: &mut dyn FnMut(&Progress)) -> Result<Verified, StoreError> {
+    let Examined { store, row, watermark, problem } = examine(dir)?;
+    let mut verified = match (store, row) {
+        (Some(store), Some(row)) => look_through(&store, row, report),
+        _ => Verified::default(),
+    };
     verified.watermark = watermark;
     problem.into_iter().for_each(|problem| verified.problem(problem.what));
-    let Some(store) = store else { return Ok(verified) };
-    verified.writes = store.sequence();
+    Ok(verified)
+}
+
+/// Reads everything in a store.
+pub fn look_through(store: &RocksStore, row: StoreRow, report: &mut dyn FnMut(&Progress)) -> Verified {
+    let mut verified = Verified { shards: row.shards, writes: store.sequence(), ..Verified::default() };
     if let Err(error) = store.verify_files() {
         verified.problem(error.what);
     }
-    if let Some(row) = row {
-        verified.shards = row.shards;
-        read_all(&store, &mut verified, report);
-        load_all(&store, &mut verified);
-    }
-    Ok(verified)
+    read_all(store, &mut verified, report);
+    load_all(store, &mut verified);
+    verified
 }
 
 /// Reads every row, and compares what was found with what is counted.

@@ -1,7 +1,7 @@
 //! The data directory: what is where in it, and the lock that makes it one process's own.
 
 use super::StoreError;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,24 @@ impl DataDir {
     /// Where its watermark is: beside it, since RocksDB deletes what it does not know.
     pub fn watermark(&self) -> PathBuf {
         self.path.join("watermark")
+    }
+
+    /// Where a copy of the database is recovered.
+    pub fn salvaged(&self) -> PathBuf {
+        self.path.join("store.recovering")
+    }
+
+    /// Where a recovery leaves word for the next start.
+    pub fn note(&self) -> PathBuf {
+        self.path.join("recovered")
+    }
+
+    /// The word that a recovery has left, once.
+    pub fn take_note(&self) -> Option<String> {
+        let note = fs::read_to_string(self.note()).ok()?;
+        // Where it cannot be put aside it is told again.
+        let _ = fs::rename(self.note(), self.note().with_extension("told"));
+        Some(note)
     }
 }
 

@@ -7,6 +7,7 @@ mod log;
 mod memory;
 mod open;
 mod rocks;
+pub mod salvage;
 mod watermark;
 
 pub use directory::DataDir;

@@ -154,7 +154,8 @@ fn check_owner(dir: &DataDir, row: &StoreRow, mark: Mark) -> Result<(), StoreErr
     ))
 }
 
-fn read_row(store: &RocksStore) -> Result<Option<StoreRow>, StoreError> {
+/// What a store says that it was made as.
+pub fn read_row(store: &RocksStore) -> Result<Option<StoreRow>, StoreError> {
     let row = store.get(&Key::Store)?.map(StoreRow::decode).transpose();
     row.map_err(|malformed| StoreError::new(format!("the store cannot be read: {malformed}")))
 }

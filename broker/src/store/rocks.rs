@@ -39,6 +39,22 @@ impl RocksStore {
         Self::opened(path, DB::open(&options(), path))
     }
 
+    /// Opens the database at `path` with what its log has before the first damage in it.
+    pub fn open_up_to_the_damage(path: &Path) -> Result<Self, StoreError> {
+        let mut options = options();
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        Self::opened(path, DB::open(&options, path))
+    }
+
+    /// Makes a new manifest for the tables and logs at `path` that can be read, and opens that.
+    pub fn rebuild(path: &Path) -> Result<Self, StoreError> {
+        let mut options = options();
+        // What the old manifest knew of logs does not hold for the new one.
+        options.set_track_and_verify_wals_in_manifest(false);
+        DB::repair(&options, path).map_err(|error| refused(path, &error))?;
+        Self::opened(path, DB::open(&options, path))
+    }
+
     /// Opens the database at `path` to read it, and changes nothing in it. Commits fail.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         Self::opened(path, DB::open_for_read_only(&options(), path, false))

@@ -50,6 +50,7 @@ const COMMANDS: &[&[&str]] = &[
     &["consumers"],
     &["trace"],
     &["verify"],
+    &["recover"],
     &["status"],
     &["completions"],
 ];

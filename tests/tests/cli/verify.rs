@@ -35,6 +35,21 @@ fn a_sound_store_and_a_damaged_one() {
     damaged.failed(1, "the store is damaged");
     let json = verify(&broker, &["-o", "json"]);
     assert!(json.out.contains("\"sound\": false"), "{json:?}");
+
+    let dir = broker.dir().to_str().expect("a path in UTF-8").to_owned();
+    let would = run(&["recover", "--data-dir", &dir]).done();
+    assert!(
+        would.contains("an unknown number of writes would be lost, 2 messages would be there"),
+        "{would}"
+    );
+    verify(&broker, &[]).failed(1, "the store is damaged");
+    let did = run(&["recover", "--data-dir", &dir, "--accept-loss", "-o", "json"]).json();
+    assert_eq!((&did["recovered"], &did["messages"]), (&true.into(), &2.into()));
+    verify(&broker, &[]).done();
+    assert_eq!(
+        run(&["recover", "--data-dir", &dir]).done(),
+        "the store is sound, nothing is to be recovered\n"
+    );
 }
 
 #[test]

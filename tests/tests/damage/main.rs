@@ -2,6 +2,7 @@
 //! refused by name or be all there. Never less in silence.
 
 mod fault;
+mod recovery;
 mod sample;
 
 use fault::{Fault, Kind};
@@ -18,6 +19,9 @@ use std::path::Path;
 const DAMAGES: usize = 500;
 /// One of so many goes through the real program as well.
 const THROUGH_THE_PROGRAM: usize = 20;
+
+/// One of so many is recovered as well.
+const RECOVERED: usize = 5;
 
 /// What a damaged store came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +61,9 @@ fn a_damaged_store_is_refused_or_whole() {
             // Only it reads parts of tables that no row needs.
             let agrees = problems.is_empty() == (fate == Fate::Whole) || fault.kind == Kind::Table;
             assert!(agrees, "{what}: {fate:?}, but `verify` says {problems:?}");
+            if fate != Fate::Whole && number % RECOVERED == 1 {
+                recovery::sound_or_refused(copy.path(), &what);
+            }
             *fates.entry((fault.kind, fault.harm.name(), fate)).or_default() += 1;
         }
     }
