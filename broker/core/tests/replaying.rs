@@ -210,8 +210,8 @@ impl Run {
 
     fn check(&self) {
         bodies::check(&self.world.rows, 0);
-        for at in 0..SUBSCRIPTIONS.len() {
-            assert_eq!(self.found(at), self.expected[at], "{}", SUBSCRIPTIONS[at].0);
+        for (at, expected) in self.expected.iter().enumerate() {
+            assert_eq!(self.found(at), *expected, "{}", SUBSCRIPTIONS[at].0);
         }
     }
 
