@@ -27,14 +27,13 @@ impl Bodies {
     }
 
     /// Keeps a page, at least until the turn is over: before its commit a page is nowhere else.
-    pub fn keep(&mut self, shard: u16, queue: QueueId, first: u64, bytes: Bytes) -> Result<Page, Damage> {
-        let size = bytes.len();
-        let page = Page::open(bytes)?;
+    pub fn keep(&mut self, shard: u16, queue: QueueId, first: u64, page: Page) -> Page {
+        let size = page.bytes().len();
         if self.pages.insert((shard, queue, first), page.clone()).is_none() {
             self.order.push_back(((shard, queue, first), size));
             self.bytes += size;
         }
-        Ok(page)
+        page
     }
 
     /// At the end of a turn: lets go of the oldest pages beyond what is to be kept.
@@ -64,7 +63,7 @@ impl Bodies {
         let bytes = self.rows.get(&Key::Page(shard, queue, first))?;
         let bytes = bytes
             .ok_or_else(|| Damage::new(format!("page {first} of {queue:?} in shard {shard} is missing")))?;
-        self.keep(shard, queue, first, bytes)
+        Ok(self.keep(shard, queue, first, Page::open(bytes)?))
     }
 
     /// Forgets everything, as if the process had started anew.
@@ -105,7 +104,7 @@ mod tests {
         for first in 0..pages {
             let mut page = PageBuilder::default();
             page.push(0, first, Mark::default(), Body::own(&[0; 1024 * 1024]));
-            bodies.keep(0, queue, first, page.build()).unwrap();
+            bodies.keep(0, queue, first, Page::fresh(page.build()).unwrap());
         }
         assert!(
             (0..pages).all(|first| bodies.page(0, queue, first).is_ok()),

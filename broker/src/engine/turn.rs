@@ -11,6 +11,7 @@ use postrider_core::command::{Command, Ticket};
 use postrider_core::context::{Context, Damage, Now, Rows};
 use postrider_core::effect::Load;
 use postrider_core::fact::Fact;
+use postrider_core::page::Page;
 use postrider_core::shard::Shard;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::reply::Reply;
@@ -258,7 +259,7 @@ impl Turns {
     fn keep_pages(&mut self, shard: u16, facts: &[Fact]) -> Result<(), Damage> {
         for fact in facts {
             if let Fact::PageWritten(queue, first, page) = fact {
-                self.bodies.keep(shard, *queue, *first, page.clone())?;
+                self.bodies.keep(shard, *queue, *first, Page::fresh(page.clone())?);
             }
         }
         Ok(())

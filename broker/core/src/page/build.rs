@@ -1,6 +1,6 @@
 //! Collecting records into a page.
 
-use super::{MARK, MARKED, Mark, REFERRING, Reference, TAIL, TopicPage, VERSION, WRITTEN};
+use super::{MARK, MARKED, Mark, REFERRING, Reference, TAIL, TopicPage, VERSION, WRITTEN, checksum};
 use crate::limits;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::message::Record;
@@ -134,7 +134,7 @@ impl PageBuilder {
     pub fn build(mut self) -> Bytes {
         let marks = if self.marked { &self.marks[..] } else { &[] };
         let references = self.references.len() * 8 + 16;
-        self.records.reserve(marks.len() * MARK + 8 + references + self.ends.len() * 4 + TAIL);
+        self.records.reserve(marks.len() * MARK + 8 + references + self.ends.len() * 4 + 4 + TAIL);
         for mark in marks {
             self.records.put_u64(mark.expires_ms);
             self.records.put_u32(mark.cost);
@@ -154,11 +154,14 @@ impl PageBuilder {
         for end in &self.ends {
             self.records.put_u32(*end);
         }
-        self.records.put_u32(self.ends.len() as u32);
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         let refers = flag(self.refers.is_some(), REFERRING);
-        self.records.put_u8(flag(self.marked, MARKED) | flag(self.written_ms.is_some(), WRITTEN) | refers);
-        self.records.put_u8(VERSION);
+        let flags = flag(self.marked, MARKED) | flag(self.written_ms.is_some(), WRITTEN) | refers;
+        let [a, b, c, d] = (self.ends.len() as u32).to_be_bytes();
+        let tail = [a, b, c, d, flags, VERSION];
+        let checksum = checksum(&self.records, &tail);
+        self.records.put_u32(checksum);
+        self.records.put_slice(&tail);
         self.records.freeze()
     }
 }

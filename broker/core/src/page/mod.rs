@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! page  = records | marks, if flags has bit 0 | u64 written_ms, if it has bit 1 | references, if it has bit 2
-//!         | u32 end of each record | u32 records | u8 flags | u8 version 1
+//!         | u32 end of each record | u32 checksum | u32 records | u8 flags | u8 version 2
 //! mark  = u64 expires_ms | u32 cost | u32 key
 //! references = u32 index, u32 bytes of each record's message | u64 topic | u64 first number of the topic's page
 //! state = u8 version 1 | u32 records | bitmap of the records that are gone | list of (u32 index, u32 attempts)
 //!         | list of u32 index, deferred | list of (u32 index, u64 until_ms), delayed
 //!         | list of (u32 index, blob of properties), changed
 //! ```
+//!
+//! The checksum is the CRC-32 (ISO-HDLC) of everything else in the page. It is made when the page is, and looked at when the
+//! page is read from the store: what has changed in between is damage, wherever it happened. Pages of version 1 have none.
 //!
 //! The tables stand behind the records, so that a page is built in one go and a record is cut out without a copy. A
 //! record without bytes is a hole: its number belongs to a message of another strand.
@@ -31,7 +34,9 @@ use bytes::Bytes;
 use postrider_protocol::message::Record;
 use std::sync::Arc;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Pages without a checksum.
+const UNCHECKED: u8 = 1;
 /// The page has a mark for each record.
 const MARKED: u8 = 1;
 /// The page says when it was written: its first message was enqueued at another time, in another queue.
@@ -95,14 +100,22 @@ pub struct Page {
 }
 
 impl Page {
-    /// Takes a stored page. Tables that do not add up are damage.
+    /// Takes a stored page. A checksum that is not its own, and tables that do not add up, are damage.
     pub fn open(bytes: Bytes) -> Result<Self, Damage> {
+        match is_sound(&bytes) {
+            true => Page::fresh(bytes),
+            false => Err(Damage::new(format!("a page of {} bytes is not what was stored", bytes.len()))),
+        }
+    }
+
+    /// Takes a page that was not stored yet, whose checksum needs no look.
+    pub fn fresh(bytes: Bytes) -> Result<Self, Damage> {
         let length = bytes.len();
         let damage = |problem: &str| Damage::new(format!("a page of {length} bytes {problem}"));
         let tail = length.checked_sub(TAIL).ok_or_else(|| damage("is shorter than its tail"))?;
         let (flags, version) = (bytes[tail + 4], bytes[tail + 5]);
-        if version != VERSION || flags & !(MARKED | WRITTEN | REFERRING) != 0 {
-            return Err(damage(&format!("has format {version}.{flags}, this version reads {VERSION}")));
+        if !(UNCHECKED..=VERSION).contains(&version) || flags & !(MARKED | WRITTEN | REFERRING) != 0 {
+            return Err(damage(&format!("has format {version}.{flags}, this version reads up to {VERSION}")));
         }
         let count = read_u32(&bytes, tail) as usize;
         let mut end = tail;
@@ -111,8 +124,8 @@ impl Page {
             end = begin.ok_or_else(|| damage(&format!("has no room for the {what} of {count} records")))?;
             Ok::<_, Damage>(end)
         };
-        let ends = table(4, 0, "ends")?;
         let has = |flag: u8| flags & flag != 0;
+        let ends = table(4, if version == UNCHECKED { 0 } else { 4 }, "ends")?;
         let references = has(REFERRING).then(|| table(REFERENCE, 16, "references")).transpose()?;
         let written = has(WRITTEN).then(|| table(0, 8, "time")).transpose()?;
         let marks = has(MARKED).then(|| table(MARK, 0, "marks")).transpose()?;
@@ -242,6 +255,23 @@ impl Page {
     }
 }
 
+/// The checksum of a page whose bytes these are, but for the checksum itself.
+fn checksum(begin: &[u8], tail: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(begin);
+    hasher.update(tail);
+    hasher.finalize()
+}
+
+/// Whether a page that must have a checksum has its own.
+fn is_sound(bytes: &[u8]) -> bool {
+    let Some((rest, tail)) = bytes.split_last_chunk::<TAIL>().filter(|(_, tail)| tail[5] == VERSION) else {
+        return true;
+    };
+    let stored = rest.split_last_chunk::<4>();
+    stored.is_some_and(|(begin, stored)| checksum(begin, tail) == u32::from_be_bytes(*stored))
+}
+
 fn read_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from(read_u32(bytes, at)) << 32 | u64::from(read_u32(bytes, at + 4))
 }
@@ -254,6 +284,7 @@ fn read_u32(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::limits;
+    use bytes::BytesMut;
     use proptest::prelude::*;
 
     #[test]
@@ -335,6 +366,30 @@ mod tests {
         short.push(5, 7, Mark::default(), Body::own(b"seventh"));
         let short = Page::open(short.build()).unwrap();
         assert!(referring.with_topic(short).is_err(), "there is no eighth message");
+    }
+
+    #[test]
+    fn no_bit_changes_unnoticed() {
+        let mut builder = PageBuilder::default();
+        builder.push(5, 1, Mark { cost: 3, ..Mark::default() }, Body::own(b"first"));
+        builder.push(6, 2, Mark::default(), Body::own(b"second"));
+        let page = builder.build();
+        assert!(Page::open(page.clone()).is_ok());
+        for bit in 0..page.len() * 8 {
+            let mut flipped = page.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Page::open(flipped.into()).is_err(), "bit {bit} of {}", page.len() * 8);
+        }
+    }
+
+    #[test]
+    fn a_page_without_a_checksum_is_read_as_ever() {
+        let mut record = BytesMut::new();
+        Record { enqueued_sequence: 1, message: Bytes::from_static(b"first"), ..Record::default() }
+            .put(&mut record);
+        let end = (record.len() as u32).to_be_bytes();
+        let page = [&record[..], &end, &1u32.to_be_bytes(), &[0, UNCHECKED]].concat();
+        assert_eq!(Page::open(page.into()).unwrap().record(0), Some(record.freeze()));
     }
 
     proptest! {

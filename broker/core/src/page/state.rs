@@ -1,10 +1,12 @@
 //! What became of a page's records.
 
-use super::{Page, VERSION};
+use super::Page;
 use crate::context::Damage;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::wire::{self, Malformed, Read, Reader};
 use std::collections::BTreeMap;
+
+const VERSION: u8 = 1;
 
 /// What became of a page's records, as far as it outlives a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
