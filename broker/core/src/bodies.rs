@@ -4,8 +4,8 @@
 
 use crate::context::Now;
 use crate::fact::Fact;
-use crate::key::QueueId;
-use crate::page::{Body, Mark, PageBuilder, Reference, ReferencesRow, TopicPage};
+use crate::key::{QueueId, TopicPage};
+use crate::page::{Body, Mark, PageBuilder, Reference, ReferencesRow};
 use postrider_protocol::message::Record;
 use std::collections::BTreeMap;
 

@@ -10,11 +10,10 @@
 
 use crate::context::Damage;
 pub use crate::key::Alarm;
-use crate::key::QueueId;
+use crate::key::{QueueId, TopicPage};
 use crate::lease::LeaseRow;
 use crate::outbox::{Parcel, Taken};
 pub use crate::page::ReferencesRow;
-use crate::page::TopicPage;
 use crate::recorded::OutcomesRow;
 pub use crate::replay::ReplayRow;
 pub use crate::session::SessionRow;

@@ -30,7 +30,6 @@
 //! All integers are big-endian, so that the order of the bytes is the order of the numbers.
 
 use crate::damage::Damage;
-use crate::page::TopicPage;
 use bytes::{Buf, BufMut};
 use postrider_protocol::name::Lane;
 
@@ -62,6 +61,22 @@ impl QueueId {
     /// All queues of an entity.
     pub fn all(entity: u64) -> [Self; 3] {
         Lane::ALL.map(|lane| QueueId { entity, lane })
+    }
+}
+
+/// A page of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicPage {
+    /// The topic, numbered within its shard.
+    pub topic: u64,
+    /// The first number in the page.
+    pub first: u64,
+}
+
+impl TopicPage {
+    /// The key of its row.
+    pub fn key(self, shard: u16) -> Key {
+        Key::Page(shard, QueueId::main(self.topic), self.first)
     }
 }
 

@@ -78,7 +78,7 @@ mod tests {
             fs::write(&path, content).unwrap();
             bad_record(&path).unwrap()
         };
-        let sound = [record(1, 100), record(2, BLOCK - 121), record(3, 10), record(4, 0)].concat();
+        let sound = [record(1, 100), record(2, BLOCK - 114), record(3, 10), record(4, 0)].concat();
         assert_eq!(found(&sound), None);
         assert_eq!(found(&[record(1, 100), record(5, 3)].concat()), Some(107));
         assert_eq!(found(&[sound, record(7, 3)].concat()), Some(BLOCK as u64 + 24));

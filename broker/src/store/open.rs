@@ -211,7 +211,7 @@ const ADVICE: &str = "restore a backup, or accept the loss with `postrider recov
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use postrider_core::key::QueueId;
+    use postrider_core::key::{KeyRange, QueueId};
     use std::fs::OpenOptions;
     use tempfile::TempDir;
 
@@ -257,6 +257,21 @@ mod tests {
         let (store, row) = open(&dir, 5).unwrap();
         assert_eq!((row.shards, store.sequence()), (3, 11));
         assert!(store.get(&Key::Page(0, QueueId::main(1), 9)).unwrap().is_some());
+    }
+
+    #[test]
+    fn every_kind_of_write_counts_when_the_log_is_read_again() {
+        let (_folder, dir) = written();
+        let (store, _) = open(&dir, 3).unwrap();
+        let pages = |from, to| Write::DeleteRange(KeyRange::pages(0, QueueId::main(1), from, to));
+        let key = |number| Key::Page(0, QueueId::main(1), number);
+        let writes =
+            [pages(5, 5), pages(9, 3), pages(0, 4), Write::Delete(key(99)), Write::SingleDelete(key(7))];
+        store.commit(&writes).unwrap();
+        store.commit(&[pages(3, 3)]).unwrap();
+        let counted = store.sequence();
+        drop(store);
+        assert_eq!(open(&dir, 3).unwrap().0.sequence(), counted);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Collecting records into a page.
 
-use super::{MARK, MARKED, Mark, REFERRING, Reference, TAIL, TopicPage, VERSION, WRITTEN, checksum};
+use super::{MARK, MARKED, Mark, REFERRING, Reference, TAIL, VERSION, WRITTEN, checksum};
+use crate::key::TopicPage;
 use crate::limits;
 use bytes::{BufMut, Bytes, BytesMut};
 use postrider_protocol::message::Record;

@@ -25,10 +25,11 @@ mod references;
 mod state;
 
 pub use build::{Body, PageBuilder};
-pub use references::{Reference, ReferencesRow, TopicPage};
+pub use references::{Reference, ReferencesRow};
 pub use state::PageState;
 
 use crate::context::{Damage, Rows};
+use crate::key::TopicPage;
 use build::OWN;
 use bytes::Bytes;
 use postrider_protocol::message::Record;

@@ -1,24 +1,8 @@
 //! From pages of subscriptions to pages of their topic.
 
-use crate::key::{Key, QueueId};
+use crate::key::TopicPage;
 use bytes::{BufMut, BytesMut};
 use postrider_protocol::wire::{Read, Reader};
-
-/// A page of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TopicPage {
-    /// The topic, numbered within its shard.
-    pub topic: u64,
-    /// The first number in the page.
-    pub first: u64,
-}
-
-impl TopicPage {
-    /// The key of its row.
-    pub fn key(self, shard: u16) -> Key {
-        Key::Page(shard, QueueId::main(self.topic), self.first)
-    }
-}
 
 /// Where a topic has stored a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::Slot;
 use crate::damage::Damage;
-use crate::page::{Mark, NEVER_MS, Page, PageState, TopicPage};
+use crate::key::TopicPage;
+use crate::page::{Mark, NEVER_MS, Page, PageState};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

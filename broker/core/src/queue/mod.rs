@@ -32,9 +32,9 @@ pub use view::PageView;
 
 use crate::command::ReceiverKey;
 use crate::fact::QueueRow;
-use crate::key::QueueId;
+use crate::key::{QueueId, TopicPage};
 use crate::limits::Window;
-use crate::page::{PageBuilder, TopicPage};
+use crate::page::PageBuilder;
 use hot::HotPage;
 use keyed::Keyed;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,8 +2,8 @@
 
 use super::rows::MemoryRows;
 use postrider_core::fact::{QueueRow, ReferencesRow};
-use postrider_core::key::{Key, KeyRange, QueueId};
-use postrider_core::page::{Page, TopicPage};
+use postrider_core::key::{Key, KeyRange, QueueId, TopicPage};
+use postrider_core::page::Page;
 use postrider_protocol::wire::Reader;
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 
 use crate::context::{Context, Damage, Now};
 use crate::fact::Fact;
-use crate::key::{Key, QueueId};
-use crate::page::{Reference, ReferencesRow, TopicPage};
+use crate::key::{Key, QueueId, TopicPage};
+use crate::page::{Reference, ReferencesRow};
 use crate::shard::Shard;
 use crate::verbs::publish::Coming;
 use crate::verbs::recover::read_row;

@@ -4,9 +4,8 @@
 
 use crate::context::{Context, Damage, Now, Rows};
 use crate::fact::{Fact, ReferencesRow};
-use crate::key::{Alarm, Key, KeyRange};
+use crate::key::{Alarm, Key, KeyRange, TopicPage};
 use crate::limits::KEPT_PAGES_PER_TICK;
-use crate::page::TopicPage;
 use crate::shard::Shard;
 use crate::verbs::recover::read_row;
 use bytes::Bytes;

@@ -6,9 +6,9 @@
 
 use crate::context::{Context, Damage, Now, Rows};
 use crate::fact::Fact;
-use crate::key::{Key, KeyRange, QueueId};
+use crate::key::{Key, KeyRange, QueueId, TopicPage};
 use crate::limits::{PAGE_MESSAGES, REPLAYED_BYTES_PER_TICK, REPLAYED_PER_TICK};
-use crate::page::{Page, Reference, TopicPage};
+use crate::page::{Page, Reference};
 use crate::replay::{Replay, ReplayRow};
 use crate::shard::Shard;
 use crate::verbs::publish::Coming;
