@@ -19,7 +19,7 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-faults-long bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-faults-long fuzz bench lint check fmt
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,20 @@ test-faults: failpoints ## kill the broker again and again [POSTRIDER_KILLS=...]
 
 test-faults-long: export POSTRIDER_KILLS ?= 500
 test-faults-long: test-faults ## the same for longer, as before a release [POSTRIDER_KILLS=500]
+
+# What it finds to go on from stays outside of the clone; what it breaks something with is in fuzz/artifacts.
+FUZZED := $(CACHE)/fuzz-corpus/$(TARGET)
+SECONDS ?= 60
+
+fuzz: ## look for input that nothing should break at [TARGET=session] [SECONDS=60]
+ifndef TARGET
+	@echo "one of these, as in make fuzz TARGET=session:"
+	@ls fuzz/corpus
+else
+	@mkdir -p '$(FUZZED)'
+	cargo +nightly fuzz run --target-dir '$(CACHE)/fuzz' $(TARGET) '$(FUZZED)' fuzz/corpus/$(TARGET) -- \
+		-max_total_time=$(SECONDS) -max_len=4000 -malloc_limit_mb=16 -rss_limit_mb=512 -timeout=2
+endif
 
 bench: build ## measure [ARGS=...]
 	$(BIN)/postrider-benches $(ARGS)

@@ -3,17 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod examples;
+#[path = "corpus/fuzzed.rs"]
+#[allow(dead_code, reason = "the fuzzer needs more of it")]
+mod fuzzed;
 mod strategies;
 
 use bytes::{Bytes, BytesMut};
+use fuzzed::{look_into, one, use_up, use_up_message};
 use postrider_protocol::frame::{Frame, FrameDecoder, HEADER_BYTES};
 use postrider_protocol::limits;
-use postrider_protocol::message::{Incoming, Message, Record};
-use postrider_protocol::options::EntityKind;
+use postrider_protocol::message::{Message, Record};
 use postrider_protocol::reply::{PeekState, Published, Reply, Settled};
 use postrider_protocol::request::{Flow, Request, SettleItem, Settlement, States};
 use postrider_protocol::retry::{Retry, RetryPolicy};
-use postrider_protocol::rule::{Filter, Rule};
 use postrider_protocol::token::LockToken;
 use postrider_protocol::wire::{Malformed, Read};
 use proptest::prelude::*;
@@ -25,78 +27,6 @@ fn frame(bytes: &[u8]) -> Read<Option<Frame>> {
 /// A whole frame from its parts.
 fn made(opcode: u8, flags: u8, request: u32, payload: &[u8]) -> Frame {
     Frame { opcode, flags, request, payload: Bytes::copy_from_slice(payload) }
-}
-
-/// Reads and judges the frame as either side would, and looks into what is inside. Must not panic. What can be read
-/// can be written, and then reads the same.
-fn use_up(frame: &Frame) {
-    if let Ok(request) = Request::decode(frame) {
-        judge(&request);
-        let again = one(&examples::request_frame(&request));
-        assert_eq!(
-            examples::request_frame(&Request::decode(&again).unwrap()),
-            examples::request_frame(&request)
-        );
-    }
-    if let Ok(reply) = Reply::decode(frame) {
-        look_into(&reply);
-        let again = one(&examples::reply_frame(&reply));
-        assert_eq!(examples::reply_frame(&Reply::decode(&again).unwrap()), examples::reply_frame(&reply));
-    }
-}
-
-fn one(bytes: &[u8]) -> Frame {
-    frame(bytes).unwrap().unwrap()
-}
-
-fn judge(request: &Request) {
-    let _ = request.check();
-    match request {
-        Request::Publish { messages, .. } => messages.iter().cloned().for_each(use_up_message),
-        Request::Create { kind, options, rules, .. } => {
-            let _ = (options.check(*kind), rules.iter().map(Rule::check).collect::<Vec<_>>());
-        }
-        Request::Update { options, .. } => {
-            let _ = options.check_update(EntityKind::Queue);
-        }
-        Request::PutRule { rule, .. } => {
-            let _ = (rule.check(), rule.filter.to_string(), rule.filter.matches(&examples::full_message()));
-        }
-        Request::Settle { items, .. } => {
-            for item in items {
-                assert!(item.token.place.checked_add(item.run - 1).is_some(), "places stay within 16 bits");
-            }
-        }
-        _ => {}
-    }
-}
-
-fn use_up_message(bytes: Bytes) {
-    if let Ok(incoming) = Incoming::parse(bytes) {
-        let message = incoming.message;
-        let _ = (message.system_property("subject"), message.property("priority"));
-        assert!(Filter::True.matches(&message));
-        assert_eq!(Message::decode(message.encode()).unwrap().encode(), message.encode());
-    }
-}
-
-fn look_into(reply: &Reply) {
-    let record = |bytes: &Bytes| {
-        if let Ok(record) = Record::decode(bytes.clone()) {
-            use_up_message(record.message);
-        }
-    };
-    match reply {
-        Reply::Delivery(delivery) => delivery.messages.iter().for_each(|message| record(&message.record)),
-        Reply::Peeked { messages, .. } => messages.iter().for_each(|peeked| record(&peeked.message.record)),
-        Reply::Published(runs) => {
-            for (items, outcome) in runs {
-                let _ = outcome.at(items - 1);
-            }
-        }
-        Reply::Refused(refusal) => assert!(!refusal.to_string().is_empty()),
-        _ => {}
-    }
 }
 
 #[test]

@@ -4,28 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod examples;
+#[path = "corpus/fuzzed.rs"]
+#[allow(dead_code, reason = "the fuzzer needs more of it")]
+mod fuzzed;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use fuzzed::{bounded, measured};
 use postrider_protocol::frame::{Frame, FrameDecoder};
 use postrider_protocol::limits;
 use postrider_protocol::message::{Incoming, Record};
 use postrider_protocol::reply::Reply;
 use postrider_protocol::request::Request;
 use postrider_protocol::wire::{Read, Reader};
-
-/// Does `work` on `input` and demands that it stays within the bound. Returns the result and the bytes it took.
-fn measured<T>(what: &str, input: usize, work: impl FnOnce() -> T) -> (T, u64) {
-    let mut result = None;
-    let info = allocation_counter::measure(|| result = Some(work()));
-    let most = 16 * input as u64 + 64 * 1024;
-    let took = info.bytes_max;
-    assert!(took <= most, "{what}: {input} bytes took {took} bytes of memory, at most {most} are allowed");
-    (result.expect("work was done"), took)
-}
-
-fn bounded<T>(what: &str, input: usize, work: impl FnOnce() -> T) -> T {
-    measured(what, input, work).0
-}
 
 fn request(opcode: u8, payload: Bytes) -> Read<Request> {
     let frame = Frame { opcode, flags: 0, request: 1, payload };

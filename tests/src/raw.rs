@@ -9,7 +9,7 @@ use postrider_protocol::limits;
 use postrider_protocol::reply::{Delivery, Reply, Welcome};
 use postrider_protocol::request::{Flow, Hello, OpenReceiver, ReceiveMode, Request, Stamp, VERSION};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A connection of raw bytes.
@@ -151,6 +151,12 @@ impl Raw {
             Some((0, Reply::Delivery(delivery))) => delivery,
             other => panic!("no delivery: {other:?}"),
         }
+    }
+
+    /// Nothing more is sent; what the broker says can still be read.
+    pub fn finish(&mut self) {
+        // The broker may have closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Nothing comes for so long.

@@ -1,7 +1,7 @@
 //! Leaving in order: links that are closed once nothing before them waits, and the end of the connection.
 
 use super::actor::{Actor, End, Farewell, Leaving, Live};
-use super::links::{Event, ReceiverState};
+use super::links::{Event, ReceiverLink, ReceiverState};
 use super::operation::Answer;
 use super::unanswered::Waiting;
 use crate::error::Error;
@@ -48,21 +48,24 @@ impl Actor {
     }
 
     fn close_link(&mut self, handle: u32, answer: Option<Answer<()>>) {
-        let Some(request) = self.forget_link(handle) else {
-            drop(answer.map(|answer| answer.send(Ok(()))));
-            return;
-        };
-        self.outgoing.ask(request, Waiting::Close(answer));
+        if let Some(link) = self.links.receivers.remove(&handle) {
+            link.tell(Event::Closed(Error::Closed));
+            if link.state == ReceiverState::Open {
+                let waiting = Waiting::CloseReceiver { link: Box::new(link), answer };
+                return self.outgoing.ask(Request::CloseReceiver { handle }, waiting);
+            }
+        } else if self.links.senders.remove(&handle).is_some_and(|link| link.refused.is_none()) {
+            return self.outgoing.ask(Request::CloseSender { handle }, Waiting::Close(answer));
+        }
+        drop(answer.map(|answer| answer.send(Ok(()))));
     }
 
-    /// Takes a link off the list. Where the broker has it open, returns how to close it there.
-    fn forget_link(&mut self, handle: u32) -> Option<Request> {
-        if let Some(link) = self.links.senders.remove(&handle) {
-            return link.refused.is_none().then_some(Request::CloseSender { handle });
-        }
-        let link = self.links.receivers.remove(&handle)?;
-        link.tell(Event::Closed(Error::Closed));
-        (link.state == ReceiverState::Open).then_some(Request::CloseReceiver { handle })
+    /// The connection was lost before a receiver was closed: it is to be opened once more, wants nothing, and leaves.
+    pub(super) fn leave_again(&mut self, mut link: ReceiverLink, answer: Option<Answer<()>>) {
+        let handle = link.open.handle;
+        link.outstanding = 0;
+        self.links.receivers.insert(handle, link);
+        self.leave(handle, 0, answer);
     }
 
     /// Once nothing is asked for any more and everything is answered: closes the receivers, says goodbye, ends.

@@ -158,6 +158,11 @@ impl Actor {
                 drop(answer.send(Err(refusal.into())));
                 Ok(())
             }
+            // The broker has closed it already.
+            Waiting::CloseReceiver { answer, .. } => {
+                drop(answer.map(|answer| answer.send(Ok(()))));
+                Ok(())
+            }
             waiting => {
                 self.fail(waiting, &refusal.into());
                 Ok(())
@@ -232,7 +237,9 @@ impl Actor {
                 self.unclaim(handle, &sequences);
                 drop(answer.send(Ok(reply)));
             }
-            (Waiting::Close(answer), _) => drop(answer.map(|answer| answer.send(Ok(())))),
+            (Waiting::Close(answer) | Waiting::CloseReceiver { answer, .. }, _) => {
+                drop(answer.map(|answer| answer.send(Ok(()))));
+            }
             (Waiting::Ask(answer) | Waiting::AskReceiver(answer), reply) => drop(answer.send(Ok(reply))),
             (waiting, reply) => {
                 let error = Error::unexpected("a request", &reply);

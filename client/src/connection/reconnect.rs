@@ -48,7 +48,10 @@ impl Actor {
     fn forget_connection(&mut self) {
         self.outgoing.queue.clear();
         for waiting in self.outgoing.unanswered.lost() {
-            waiting.fail(&Error::Connection("the connection was lost; ask again".to_owned()));
+            match waiting {
+                Waiting::CloseReceiver { link, answer } => self.leave_again(*link, answer),
+                other => other.fail(&Error::Connection("the connection was lost; ask again".to_owned())),
+            }
         }
         self.links.receivers.values_mut().for_each(super::links::ReceiverLink::lost);
     }

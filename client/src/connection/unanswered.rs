@@ -1,5 +1,6 @@
 //! Requests that wait for their answer, kept as they were sent so that they can be sent again.
 
+use super::links::ReceiverLink;
 use super::operation::{Answer, Opened, SendOutcome, Waiter};
 use crate::error::Error;
 use bytes::Bytes;
@@ -38,8 +39,13 @@ pub(super) enum Waiting {
     Reopen {
         handle: u32,
     },
-    /// Only of this connection: with it the link is gone too.
+    /// Of a sender. Only of this connection: with it the link is gone too.
     Close(Option<Answer<()>>),
+    /// Of a receiver, whose locks outlive the connection: on another one it is opened again, and closed.
+    CloseReceiver {
+        link: Box<ReceiverLink>,
+        answer: Option<Answer<()>>,
+    },
 }
 
 impl Waiting {
@@ -56,13 +62,22 @@ impl Waiting {
             }
             Waiting::Open { answer, .. } => drop(answer.send(Err(error.clone()))),
             Waiting::Close(answer) => drop(answer.map(|answer| answer.send(Ok(())))),
+            Waiting::CloseReceiver { answer, .. } => {
+                drop(answer.map(|answer| answer.send(Err(error.clone()))))
+            }
             Waiting::Reopen { .. } => {}
         }
     }
 
     /// Whether the request makes no sense on another connection.
     fn ends_with_connection(&self) -> bool {
-        matches!(self, Waiting::Reopen { .. } | Waiting::Close(_) | Waiting::Deferred { .. })
+        matches!(
+            self,
+            Waiting::Reopen { .. }
+                | Waiting::Close(_)
+                | Waiting::CloseReceiver { .. }
+                | Waiting::Deferred { .. }
+        )
     }
 }
 

@@ -89,6 +89,39 @@ async fn a_session_goes_on_after_a_reconnect_with_what_had_no_answer() {
     assert!(error.to_string().contains("accept the session again"), "{error}");
 }
 
+/// The broker may have done it or not: the session is free, and what was on its way let go, only when it says so.
+#[tokio::test]
+async fn a_close_without_an_answer_is_carried_out_after_the_reconnect() {
+    let listener = Listener::new().await;
+    let (client, mut peer) = listener.client().await;
+    for is_still_ours in [true, false] {
+        let builder = client.session_receiver("q").wait(Duration::from_secs(3));
+        let (session, open) = tokio::join!(builder.accept(), peer.open_session("ada"));
+        assert!(peer.flow().await.credit > 0);
+        let close = Request::CloseReceiver { handle: open.handle };
+        let (closed, next) = tokio::join!(session.unwrap().close(), async {
+            assert_eq!(peer.next().await.1, close);
+            drop(peer);
+            let (mut peer, _) = listener.welcome().await;
+            let (request, Request::OpenReceiver(again)) = peer.next().await else { panic!() };
+            let named = SessionWish::Named("ada".to_owned());
+            assert_eq!((again.handle, again.session, again.held), (open.handle, named, vec![]));
+            if is_still_ours {
+                peer.accept_session(request, "ada").await;
+                // It wants no more messages.
+                let (request, again) = peer.next().await;
+                assert_eq!(again, close);
+                peer.reply(request, &Reply::Done).await;
+            } else {
+                peer.refuse(request, ErrorCode::SessionCannotBeLocked).await;
+            }
+            peer
+        });
+        assert_eq!(closed, Ok(()));
+        peer = next;
+    }
+}
+
 #[tokio::test]
 async fn a_session_that_cannot_be_had_is_refused_by_name() {
     let listener = Listener::new().await;

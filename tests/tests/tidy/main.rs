@@ -3,6 +3,7 @@
 
 mod arrows;
 mod cycles;
+mod documents;
 mod manifests;
 mod tree;
 mod words;
@@ -25,6 +26,7 @@ const RULES: &[(&str, Rule)] = &[
     ("tests do not sleep", words::sleepless),
     ("dependencies are pinned, and once", manifests::pinned),
     ("banned crates stay out", manifests::banned),
+    ("documents name tests that are there", documents::named_tests),
 ];
 
 #[test]
@@ -67,6 +69,7 @@ fn canary() -> (Tree, Vec<(&'static str, Vec<&'static str>)>) {
             "fn f() { super::store::open(); tokio::sync::mpsc::unbounded_channel(); }",
         ),
         ("broker/src/gate.rs", "use postrider_core::shard::Shard;"),
+        ("docs/semantics.md", "`t::f`, `t::g`, `scripts/no-such` and `mod::Type`"),
         ("broker/src/engine/helpers.rs", "// TODO: later"),
         ("broker/tests/t.rs", "fn f() { std::thread::sleep(d); }"),
         (
@@ -114,6 +117,10 @@ fn canary() -> (Tree, Vec<(&'static str, Vec<&'static str>)>) {
             ],
         ),
         ("banned crates stay out", vec!["Cargo.lock: bincode"]),
+        (
+            "documents name tests that are there",
+            vec!["docs/semantics.md: t::g is not there", "docs/semantics.md: scripts/no-such is not there"],
+        ),
     ];
     (tree, expected)
 }

@@ -95,7 +95,10 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
             if !name.starts_with('.') && !SKIPPED.contains(&name) {
                 collect(root, &path, files);
             }
-        } else if name.ends_with(".rs") || name == "Cargo.toml" || name == "Cargo.lock" {
+        } else if [".rs", ".md", ".txt"].iter().any(|end| name.ends_with(end))
+            || name == "Cargo.toml"
+            || name == "Cargo.lock"
+        {
             let text = fs::read_to_string(&path).expect("sources are text");
             let path = path.strip_prefix(root).expect("it is below the root");
             files.insert(path.to_string_lossy().into_owned(), text);

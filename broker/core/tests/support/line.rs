@@ -232,7 +232,12 @@ fn value_of(text: &str) -> Value {
 
 /// Milliseconds from `30s`, `500ms` or `2h`.
 pub fn ms(text: &str) -> u64 {
+    checked_ms(text).unwrap_or_else(|| panic!("{text} is no duration"))
+}
+
+/// The same, of any text.
+pub fn checked_ms(text: &str) -> Option<u64> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    let parsed = units.iter().find_map(|(unit, ms)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * ms));
-    parsed.unwrap_or_else(|| panic!("{text} is no duration"))
+    let number = |unit| text.strip_suffix(unit)?.parse::<u64>().ok();
+    units.into_iter().find_map(|(unit, ms)| number(unit)?.checked_mul(ms))
 }

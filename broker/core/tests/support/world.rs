@@ -27,10 +27,9 @@ impl Calendar for Fake {
         if zone != "UTC" {
             return Err(format!("there is no time zone {zone}"));
         }
-        if !cron.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(format!("{cron} is no cron expression"));
-        }
-        let every_ms = super::line::ms(cron);
+        let every_ms =
+            super::line::checked_ms(cron).filter(|every_ms| (1..=u64::from(u32::MAX)).contains(every_ms));
+        let every_ms = every_ms.ok_or_else(|| format!("{cron} is no cron expression"))?;
         Ok(START_MS + ((after_ms - START_MS) / every_ms + 1) * every_ms)
     }
 }

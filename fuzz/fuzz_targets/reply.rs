@@ -1,0 +1,10 @@
+//! Opcodes, flags and fields, as a client reads them.
+#![no_main]
+
+#[path = "../../protocol/tests/examples/mod.rs"]
+mod examples;
+#[path = "../../protocol/tests/corpus/fuzzed.rs"]
+#[expect(dead_code, reason = "each target has its own part of it")]
+mod fuzzed;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::reply(input));
