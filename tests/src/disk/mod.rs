@@ -1,5 +1,7 @@
 //! Disks that a test makes, mounts and takes the power from: images with an ext4 on a loop device. Needs root.
 
+use crate::wait::{DEADLINE, eventually};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,9 +23,10 @@ impl Disk {
     /// An empty disk of so many bytes, not mounted.
     pub fn new(bytes: u64) -> Disk {
         let disk = Disk::unformatted(bytes);
-        // Nothing is left for the kernel to write later, by itself.
-        let options = "lazy_itable_init=0,lazy_journal_init=0";
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-b", "4096", "-E", options]).arg(disk.image()));
+        // Nothing is left for the kernel to write later, by itself. The journal is small, so that it goes round soon.
+        let now = ["-E", "lazy_itable_init=0,lazy_journal_init=0"];
+        let format = ["-q", "-F", "-b", "4096", "-J", "size=4"];
+        run(Command::new("mkfs.ext4").args(format).args(now).arg(disk.image()));
         disk
     }
 
@@ -61,9 +64,22 @@ impl Disk {
         self.mount_file(&self.image());
     }
 
+    /// Makes everything ready that needs a process of its own, so that mounting does not: a process that one thread starts
+    /// has for a moment what another one has open, and what was mounted there is busy.
+    pub fn attach(&self) {
+        self.device(&self.image());
+    }
+
     /// Takes it away in order: what was not written yet is, unless the power was cut.
     pub fn unmount(&self) {
-        unmount(self.root(), UnmountFlags::empty()).expect("nobody has a file of it open");
+        // Whoever looks at all mounted disks just now has it open as well.
+        eventually(DEADLINE, "nobody has a file of it open", || {
+            match unmount(self.root(), UnmountFlags::empty()) {
+                Err(error) => assert_eq!(error, Errno::BUSY, "it was mounted"),
+                Ok(()) => return true,
+            }
+            false
+        });
     }
 
     /// Cuts the power: what was not synced is lost. To be unmounted then.
@@ -98,19 +114,19 @@ impl Disk {
         log
     }
 
-    /// Without a process of its own: one that another thread starts has all files open for a moment, and then nothing can
-    /// be unmounted.
     fn mount_file(&self, file: &Path) {
-        let device = self.device.get_or_init(|| self.attach(file));
+        let device = self.device(file);
         mount(device, self.root(), "ext4", MountFlags::empty(), None).unwrap_or_else(|error| {
             panic!("{device} cannot be mounted ({error}): disks need root and loop devices")
         });
     }
 
-    fn attach(&self, file: &Path) -> String {
-        let device = run(Command::new("losetup").args(["--find", "--show"]).arg(file));
-        std::fs::write(self.beside("device"), &device).expect("a file");
-        device.trim().to_owned()
+    fn device(&self, file: &Path) -> &str {
+        self.device.get_or_init(|| {
+            let device = run(Command::new("losetup").args(["--find", "--show"]).arg(file));
+            std::fs::write(self.beside("device"), &device).expect("a file");
+            device.trim().to_owned()
+        })
     }
 }
 

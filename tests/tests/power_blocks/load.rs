@@ -16,7 +16,7 @@ const PUBLISHERS: u64 = 3;
 const PER_PUBLISHER: u64 = 1 << 32;
 /// Confirms that one lets wait.
 const UNCONFIRMED: usize = 8;
-const BODY_BYTES: (f64, f64) = (32.0, 20_480.0);
+const BODY_BYTES: (f64, f64) = (32.0, 6_144.0);
 /// From this number on messages are large: enough of them make the store write a table and begin another log.
 const LARGE: u64 = PUBLISHERS * PER_PUBLISHER;
 const LARGE_BYTES: usize = 900_000;

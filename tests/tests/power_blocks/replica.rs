@@ -3,6 +3,7 @@
 use super::log::{Entry, Log};
 use fastrand::Rng;
 use postrider_tests::disk::Disk;
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -27,12 +28,13 @@ impl<'a> Replica<'a> {
     pub fn new(log: &'a Log, before: &[u8]) -> Replica<'a> {
         let used = before.chunks(CHUNK).map(|chunk| chunk.iter().any(|byte| *byte != 0)).collect();
         let disk = Disk::unformatted(before.len() as u64);
+        disk.attach();
         Replica { log, bytes: before.to_vec(), next: 0, used, disk }
     }
 
     /// Makes the disk what a power cut after `point` entries leaves of it, points in rising order: with all of them, or
     /// with chance deciding about those that came after the last flush.
-    pub fn cut_at(&mut self, point: usize, chance: Option<&mut Rng>) {
+    pub fn cut_at(&mut self, point: usize, chance: Option<Rng>) {
         let flushed = self.log.flushed(point);
         assert!(flushed >= self.next, "points rise");
         for entry in &self.log.entries[self.next..flushed] {
@@ -47,16 +49,24 @@ impl<'a> Replica<'a> {
         let kept = unsure.iter().map(|entry| (entry, self.log.data(entry)));
         match chance {
             None => kept.for_each(|(entry, data)| put(&image, entry.place, data)),
-            Some(random) => kept.for_each(|(entry, data)| maybe_put(&image, entry, data, random)),
+            Some(mut random) => kept.for_each(|(entry, data)| maybe_put(&image, entry, data, &mut random)),
         }
     }
 
-    /// Writes what is sure into a file that had nothing.
+    /// Writes what is sure over what the last look has left. Chunks without anything become holes again.
     fn lay_down(&self) -> File {
-        let image = File::create(self.disk.image()).expect("an image");
-        image.set_len(self.bytes.len() as u64).expect("a file without content needs no room");
-        for (number, chunk) in self.bytes.chunks(CHUNK).enumerate().filter(|(number, _)| self.used[*number]) {
-            put(&image, number * CHUNK, chunk);
+        let image = File::options().write(true).open(self.disk.image()).expect("an image");
+        let mut at = 0;
+        for run in self.used.chunk_by(|one, next| one == next) {
+            let place = at * CHUNK..((at + run.len()) * CHUNK).min(self.bytes.len());
+            if run[0] {
+                put(&image, place.start, &self.bytes[place]);
+            } else {
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                let emptied = fallocate(&image, hole, place.start as u64, place.len() as u64);
+                emptied.expect("holes are possible where images are");
+            }
+            at += run.len();
         }
         image
     }
