@@ -9,7 +9,8 @@ use std::os::unix::fs::FileExt;
 
 /// What is written at once, and what is known to be empty.
 const CHUNK: usize = 64 * 1024;
-const SECTOR: usize = 512;
+/// What a disk writes whole: ext4 relies on it for its superblocks.
+const SECTOR: usize = 4096;
 
 /// A disk that goes along its log.
 pub struct Replica<'a> {
