@@ -103,6 +103,18 @@ impl Process {
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
     }
 
+    /// Whether all of its threads are stopped.
+    pub fn is_stopped(&self) -> bool {
+        let threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the process lives");
+        let mut threads = threads.map(|thread| thread.expect("a thread").path().join("stat"));
+        threads.all(|stat| {
+            // A thread may end while the others stop. The state is behind the name, which is in parentheses.
+            let stat = std::fs::read_to_string(stat).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
     /// How it has ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
@@ -144,7 +156,9 @@ pub struct Broker {
     process: Process,
     program: Program,
     address: SocketAddr,
-    dir: TempDir,
+    dir: PathBuf,
+    /// Removes the directory, where it was made for this broker.
+    _made: Option<TempDir>,
 }
 
 /// Which binary a broker is, and what its environment says from the next start on.
@@ -173,15 +187,21 @@ impl Broker {
 
     /// The same with another binary or environment.
     pub fn start_program(program: Program) -> Broker {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut process = Process::start(&mut program.serve(dir.path(), "127.0.0.1:0"));
+        let made = tempfile::tempdir().expect("a temporary directory");
+        let broker = Broker::start_at(made.path(), program);
+        Broker { _made: Some(made), ..broker }
+    }
+
+    /// The same on a directory that is the test's own.
+    pub fn start_at(dir: &Path, program: Program) -> Broker {
+        let mut process = Process::start(&mut program.serve(dir, "127.0.0.1:0"));
         let address = listening(&mut process);
-        Broker { process, program, address, dir }
+        Broker { process, program, address, dir: dir.to_owned(), _made: None }
     }
 
     /// Starts it again on the same directory and port.
     pub fn restart(&mut self) {
-        self.process = Process::start(&mut self.program.serve(self.dir.path(), &self.address.to_string()));
+        self.process = Process::start(&mut self.program.serve(&self.dir, &self.address.to_string()));
         assert_eq!(listening(&mut self.process), self.address);
     }
 
@@ -194,6 +214,12 @@ impl Broker {
     pub fn kill9(&mut self) {
         self.process.signal(Signal::KILL);
         self.process.wait();
+    }
+
+    /// Stops it where it is, and waits until all of its threads have: those in a system call come to its end first.
+    pub fn freeze(&mut self) {
+        self.process.signal(Signal::STOP);
+        eventually(DEADLINE, "all threads are stopped", || self.process.is_stopped());
     }
 
     /// How the process has ended, if it has.
@@ -220,7 +246,7 @@ impl Broker {
 
     /// Its data directory.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// The process.

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod cgroup;
 pub mod checker;
 pub mod command;
+pub mod disk;
 pub mod door;
 pub mod dose;
 pub mod history;

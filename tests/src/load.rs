@@ -20,7 +20,7 @@ pub const SUBSCRIPTIONS: [&str; 3] = ["inventory", "payment", "notification"];
 
 /// Scans after which the counters of a place must have stood still once.
 const SCANS: usize = 20;
-/// Confirms that a producer lets wait.
+/// Confirms that a producer lets wait, if nothing else is said.
 const UNCONFIRMED: usize = 64;
 /// How long a consumer waits for a message before it looks whether it is over.
 const WAIT: Duration = Duration::from_millis(100);
@@ -75,6 +75,11 @@ pub struct Load {
 impl Load {
     /// Three producers, one consumer for each place and two more for the queue, each on its own connection.
     pub async fn start(url: &str, history: &History, seed: u64) -> Load {
+        Self::with_unconfirmed(url, history, seed, UNCONFIRMED).await
+    }
+
+    /// The same with producers that let so many confirms wait.
+    pub async fn with_unconfirmed(url: &str, history: &History, seed: u64, unconfirmed: usize) -> Load {
         let mut load = Load {
             history: history.clone(),
             producing: CancellationToken::new(),
@@ -84,7 +89,8 @@ impl Load {
         };
         for producer in 0..3 {
             let client = connect(url).await;
-            load.producers.spawn(produce(client, load.history.clone(), producer, load.producing.clone()));
+            let producer = Producer { client, history: load.history.clone(), number: producer, unconfirmed };
+            load.producers.spawn(producer.run(load.producing.clone()));
         }
         let places = places().into_iter().chain([QUEUE.to_owned(), QUEUE.to_owned()]);
         for (number, place) in places.enumerate() {
@@ -115,34 +121,45 @@ async fn join(tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Sends to queue and topic in turn, with some confirms under way.
-async fn produce(client: Client, history: History, producer: u64, over: CancellationToken) {
-    let senders =
-        [client.sender(QUEUE).await.expect("a sender"), client.sender(TOPIC).await.expect("a sender")];
-    let mut waiting = VecDeque::new();
-    let mut number = 0;
-    while !over.is_cancelled() {
-        let id = history::id(producer, number);
-        let sender = &senders[(number % 2) as usize];
-        number += 1;
-        history.add([Event::Sending(Sending {
-            id,
-            to: sender.address().to_owned(),
-            expires_ms: None,
-            session: None,
-        })]);
-        match sender.enqueue(history::message(id)).await {
-            Ok(confirm) => waiting.push_back((id, confirm)),
-            // Its fate is not known, which the checker takes as it comes.
-            Err(error) => assert!(error.is_retryable(), "{error}"),
+struct Producer {
+    client: Client,
+    history: History,
+    number: u64,
+    /// Confirms that it lets wait.
+    unconfirmed: usize,
+}
+
+impl Producer {
+    /// Sends to queue and topic in turn.
+    async fn run(self, over: CancellationToken) {
+        let Producer { client, history, number: producer, unconfirmed } = self;
+        let senders =
+            [client.sender(QUEUE).await.expect("a sender"), client.sender(TOPIC).await.expect("a sender")];
+        let mut waiting = VecDeque::new();
+        let mut number = 0;
+        while !over.is_cancelled() {
+            let id = history::id(producer, number);
+            let sender = &senders[(number % 2) as usize];
+            number += 1;
+            history.add([Event::Sending(Sending {
+                id,
+                to: sender.address().to_owned(),
+                expires_ms: None,
+                session: None,
+            })]);
+            match sender.enqueue(history::message(id)).await {
+                Ok(confirm) => waiting.push_back((id, confirm)),
+                // Its fate is not known, which the checker takes as it comes.
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+            while waiting.len() > unconfirmed {
+                let (id, confirm) = waiting.pop_front().expect("it is not empty");
+                confirmed(&history, id, confirm.await);
+            }
         }
-        while waiting.len() > UNCONFIRMED {
-            let (id, confirm) = waiting.pop_front().expect("it is not empty");
+        for (id, confirm) in waiting {
             confirmed(&history, id, confirm.await);
         }
-    }
-    for (id, confirm) in waiting {
-        confirmed(&history, id, confirm.await);
     }
 }
 

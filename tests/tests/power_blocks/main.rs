@@ -1,0 +1,163 @@
+//! The power fails at every write: a broker works on a disk whose writes and flushes are logged, and a cut behind any
+//! entry of the log must leave a store that starts and has what was acknowledged by then. Needs root and
+//! `qemu-storage-daemon`.
+
+mod books;
+mod load;
+mod log;
+mod look;
+mod replica;
+
+use books::{Books, SUBSCRIPTIONS, places};
+use fastrand::Rng;
+use load::{Load, Recorder};
+use log::{Growing, Log};
+use look::Looked;
+use postrider_tests::broker::Program;
+use postrider_tests::disk::Disk;
+use postrider_tests::{Broker, dose, pause};
+use replica::Replica;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Cuts; as many as twice the log's entries are all there is without chance, and as many with it.
+const CUTS: usize = 1_000;
+const DISK_BYTES: u64 = 256 << 20;
+/// Replicas that are looked at side by side: a look waits a lot.
+const REPLICAS: usize = 4;
+/// One start of so many may be refused because the log ends in a write that had not come to its end.
+const REFUSED: usize = 20;
+/// How long there is load before each end of a broker.
+const LIFE: Duration = Duration::from_millis(1_200);
+/// Acknowledged messages whose write is looked for by the beginning of their bodies, and those of them that must be found.
+const LOOKED_FOR: usize = 30;
+const BEGINNING: usize = 16;
+const FOUND: usize = 10;
+
+/// Some seconds of a broker's life.
+struct Recorded {
+    before: Vec<u8>,
+    log: Log,
+    books: Books,
+}
+
+fn recorded() -> &'static Recorded {
+    static RECORDED: OnceLock<Recorded> = OnceLock::new();
+    RECORDED.get_or_init(|| tokio::runtime::Runtime::new().expect("a runtime").block_on(record()))
+}
+
+async fn record() -> Recorded {
+    let disk = Disk::new(DISK_BYTES);
+    let before = std::fs::read(disk.image()).expect("an image");
+    let path = disk.mount_logged();
+    let recorder = Recorder::new(Growing::open(&path));
+    let mut broker = Broker::start_at(&disk.root().join("data"), Program::default());
+    let load = Load::start(broker.client().await, &broker.url(), &recorder).await;
+    pause(LIFE).await;
+    broker.kill9();
+    broker.restart();
+    pause(LIFE).await;
+    broker.terminate();
+    broker.restart();
+    load.send_large().await;
+    pause(LIFE).await;
+    load.stop().await;
+    broker.kill9();
+    disk.unmount();
+    let recorded = Recorded { before, log: Log::read(&path), books: recorder.take() };
+    let (entries, messages) = (recorded.log.entries.len(), recorded.books.lives.len());
+    println!("{entries} entries in the log, {messages} messages");
+    recorded
+}
+
+#[test]
+fn a_cut_behind_any_write_leaves_all_that_was_acknowledged() {
+    let (cuts, seed) = (dose("POSTRIDER_BLOCK_CUTS", CUTS), fastrand::u64(..));
+    eprintln!("seed {seed}");
+    let (recorded, start) = (recorded(), Instant::now());
+    let replicas = (0..REPLICAS).map(|_| Replica::new(&recorded.log, &recorded.before));
+    let replicas: Vec<_> = replicas.collect();
+    let refused: usize = thread::scope(|scope| {
+        let mut looking = Vec::new();
+        for (part, replica) in replicas.into_iter().enumerate() {
+            let numbers = cuts * part / REPLICAS..cuts * (part + 1) / REPLICAS;
+            looking.push(scope.spawn(move || look_at(replica, recorded, numbers, cuts, seed)));
+        }
+        looking.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).sum()
+    });
+    println!("{cuts} cuts, {:?} each; {refused} starts were refused", start.elapsed() / cuts as u32);
+    assert!(refused <= 2 + cuts / REFUSED, "too many starts were refused");
+}
+
+/// Looks at some of all cuts, which are spread over the log: one with everything that was written, one by chance. Returns
+/// how often a start was refused.
+fn look_at(
+    mut replica: Replica<'_>,
+    recorded: &Recorded,
+    numbers: Range<usize>,
+    cuts: usize,
+    seed: u64,
+) -> usize {
+    let mut refused = 0;
+    for number in numbers {
+        let point = (number + 1) * recorded.log.entries.len() / cuts;
+        let chance = || (number % 2 == 1).then(|| Rng::with_seed(seed.wrapping_add(number as u64)));
+        replica.cut_at(point, chance());
+        let problems = match looked_at(&replica.disk) {
+            Ok(looked) => {
+                refused += usize::from(looked.was_refused);
+                recorded.books.problems(&looked.found, point as u64)
+            }
+            Err(problem) => vec![problem],
+        };
+        if !problems.is_empty() {
+            replica.cut_at(point, chance());
+            let kept = std::env::temp_dir().join(format!("postrider-cut-{number}.image"));
+            std::fs::copy(replica.disk.image(), &kept).expect("there is room for an image");
+            panic!("seed {seed}, cut {number} at {point}: {problems:#?}; the disk is {}", kept.display());
+        }
+    }
+    refused
+}
+
+/// What a start finds on a disk.
+fn looked_at(disk: &Disk) -> Result<Looked, String> {
+    disk.mount();
+    let looked = look::look(&disk.root().join("data"));
+    disk.unmount();
+    looked
+}
+
+/// The control: a cut before the write that carries an acknowledged message shows that it is missing.
+#[test]
+fn a_cut_before_the_write_is_noticed() {
+    let Recorded { before, log, books } = recorded();
+    // What is at the idle subscription has to be there until the end.
+    let ids: Vec<_> = books.lives.keys().copied().filter(|id| places(*id) == SUBSCRIPTIONS).collect();
+    let some = ids.iter().step_by(ids.len() / LOOKED_FOR);
+    let mut writes: Vec<_> = some.filter_map(|id| Some((write_of(*id, log, books)?, *id))).collect();
+    assert!(writes.len() > FOUND, "only the writes of {writes:?} are in the log");
+    writes.sort_unstable();
+    let mut replica = Replica::new(log, before);
+    for (write, id) in &writes {
+        replica.cut_at(*write, None);
+        let looked = looked_at(&replica.disk).expect("it starts");
+        let problems = books.problems(&looked.found, books.lives[id].sent.answered);
+        let lost = format!("I1 lost: {id} at");
+        assert!(problems.iter().any(|problem| problem.starts_with(&lost)), "{id}: {problems:#?}");
+    }
+    println!("{} cuts before a write were noticed", writes.len());
+}
+
+/// The first entry that has an acknowledged message, unless its first bytes are in two of them.
+fn write_of(id: u64, log: &Log, books: &Books) -> Option<usize> {
+    let sent = books.lives[&id].sent;
+    let body = load::message(id).body;
+    let (asked, answered) = (sent.asked as usize, usize::try_from(sent.answered).ok()?);
+    let entries = log.entries.get(asked..answered)?;
+    let carries = |data: &[u8]| data.windows(BEGINNING).any(|window| window == &body[..BEGINNING]);
+    Some(asked + entries.iter().position(|entry| carries(log.data(entry)))?)
+}
