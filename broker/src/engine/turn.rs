@@ -258,6 +258,7 @@ impl Turns {
             for effect in sealed.effects {
                 self.prepare(turn, id, effect)?;
             }
+            self.forget_pages(id, &sealed.facts);
             if !sealed.facts.is_empty() {
                 facts.push((id, sealed.facts));
             }
@@ -279,6 +280,17 @@ impl Turns {
             }
         }
         Ok(())
+    }
+
+    /// Pages that go in this turn; its deliveries have them already.
+    fn forget_pages(&mut self, shard: u16, facts: &[Fact]) {
+        for fact in facts {
+            match fact {
+                Fact::PageGone(queue, first) => self.bodies.forget(shard, *queue, *first),
+                Fact::PagesGone(queue, from, to) => self.bodies.forget_range(shard, *queue, *from, *to),
+                _ => {}
+            }
+        }
     }
 }
 
