@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 /// A fault, and a test that must notice it: its target and its name.
 type Case = (&'static str, &'static str, &'static str);
 
-const CASES: [Case; 11] = [
+const SEEDS: &str = "every_invariant_holds_for_random_seeds";
+
+const CASES: [Case; 17] = [
     ("ack-before-fsync", "sync", "an_answer_waits_for_its_sync"),
     ("no-sync", "sync", "an_answer_waits_for_its_sync"),
     ("complete-not-in-batch", "kill_loop", "every_invariant_holds_over_kills"),
@@ -21,6 +23,12 @@ const CASES: [Case; 11] = [
     ("dedup-not-persisted", "kill_loop", "every_invariant_holds_over_kills"),
     ("lease-by-wall-clock", "clocks", "locks_last_while_the_clock_jumps"),
     ("preallocate-from-length", "raw", "hostile::a_large_frame_takes_memory_as_it_comes"),
+    ("ack-before-fsync", "simulation", SEEDS),
+    ("complete-not-in-batch", "simulation", SEEDS),
+    ("fan-out-in-two-batches", "simulation", SEEDS),
+    ("retry-after-eio", "simulation", SEEDS),
+    ("delivery-count-in-memory", "simulation", SEEDS),
+    ("dedup-not-persisted", "simulation", SEEDS),
     ("no-preauth-limit", "raw", "greeting::four_bytes_are_enough_to_refuse_a_large_frame"),
 ];
 

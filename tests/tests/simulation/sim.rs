@@ -8,6 +8,7 @@ use super::world::{self, PLACES};
 use fastrand::Rng;
 use postrider::engine::Query;
 use postrider_core::command::Question;
+use postrider_core::key::Key;
 use postrider_protocol::entity::EntityInfo;
 use postrider_protocol::name::{Address, EntityName};
 use postrider_protocol::reply::{PeekState, Reply};
@@ -111,6 +112,8 @@ impl Drop for Simulation {
     fn drop(&mut self) {
         if std::thread::panicking() && std::env::var_os("POSTRIDER_SEED").is_some() {
             eprintln!("{}", self.log);
+            let keys: Vec<_> = self.disk.content().keys().map(|key| Key::decode(key)).collect();
+            eprintln!("stored is {keys:#?}");
         }
     }
 }
@@ -503,6 +506,11 @@ impl Simulation {
             may_be_overtaken: false,
         };
         let messages = self.events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
-        Outcome { problems: checker.check(&self.events), log: std::mem::take(&mut self.log), messages, crashes: self.crashes }
+        Outcome {
+            problems: checker.check(&self.events),
+            log: std::mem::take(&mut self.log),
+            messages,
+            crashes: self.crashes,
+        }
     }
 }

@@ -131,6 +131,10 @@ impl Client {
 
     pub fn delivered(&mut self, delivery: Delivery, now: Moment, out: &mut Out) {
         let Work::Consumer(consumer) = &mut self.work else { return };
+        if !consumer.is_open {
+            // It has given its session back meanwhile, with all that was on its way.
+            return;
+        }
         for (place, delivered) in (delivery.token.place..).zip(delivery.messages) {
             let record = Record::decode(delivered.record).expect("the broker's records can be read");
             let message = Message::decode(record.message).expect("the broker's messages can be read");
