@@ -19,7 +19,7 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-faults-long fuzz bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-faults-long sabotage fuzz bench lint check fmt
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ failpoints: build
 	cargo build --release -p postrider
 
 # Whole-program tests of their own, which `test` leaves out.
-FAULTS := clocks fanout_kills kill_loop power_blocks power_ext4
+FAULTS := clocks fanout_kills kill_loop power_blocks power_ext4 simulation
 
 test-faults: failpoints ## kill the broker again and again, and cut its power, as root [POSTRIDER_KILLS=...]
 	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
@@ -75,6 +75,13 @@ else
 	cargo +nightly fuzz run --target-dir '$(CACHE)/fuzz' $(TARGET) '$(FUZZED)' fuzz/corpus/$(TARGET) -- \
 		-max_total_time=$(SECONDS) -max_len=4000 -malloc_limit_mb=16 -rss_limit_mb=512 -timeout=2
 endif
+
+# A broker that has a fault when it is told to, and places to die at, under a name of its own.
+sabotage: build ## see that the tests notice faults, and write down how soon
+	cargo build --release -p postrider --features failpoints,sabotage
+	mv $(BIN)/postrider $(BIN)/postrider-sabotage
+	cargo build --release -p postrider
+	cargo test --release -p postrider-tests --test sabotage -- --nocapture $(ARGS)
 
 bench: build ## measure [ARGS=...]
 	$(BIN)/postrider-benches $(ARGS)

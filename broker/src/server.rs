@@ -131,6 +131,7 @@ fn start_engine(
         log: Box::new(LocalLog::new(store.clone())),
         rows: Arc::new(store),
         clock: Box::new(SystemClock::new()),
+        entropy: engine::system_entropy(),
         shards,
         journal_bytes: config.journal_bytes,
         identity,

@@ -52,12 +52,25 @@ impl fmt::Debug for Frame {
 #[derive(Debug, Clone)]
 pub struct FrameDecoder {
     most_bytes: usize,
+    /// Makes room for all that a length field says, which must never be done.
+    #[cfg(feature = "sabotage")]
+    reserves: bool,
 }
 
 impl FrameDecoder {
     /// A decoder that takes frames of at most `most_bytes`, header included.
     pub fn new(most_bytes: usize) -> Self {
-        FrameDecoder { most_bytes }
+        FrameDecoder {
+            most_bytes,
+            #[cfg(feature = "sabotage")]
+            reserves: false,
+        }
+    }
+
+    /// Whether it makes room for a frame that has not come yet.
+    #[cfg(feature = "sabotage")]
+    pub fn reserving(self, reserves: bool) -> Self {
+        FrameDecoder { reserves, ..self }
     }
 
     /// Takes the next frame off `buffer`; `None` when not all of it has arrived.
@@ -71,6 +84,8 @@ impl FrameDecoder {
         self.check(claimed)?;
         let whole = LENGTH_BYTES + claimed;
         if buffer.len() < whole {
+            #[cfg(feature = "sabotage")]
+            buffer.reserve(if self.reserves { whole - buffer.len() } else { 0 });
             return Ok(None);
         }
         let mut bytes = buffer.split_to(whole).freeze();

@@ -21,7 +21,12 @@ pub fn binary() -> PathBuf {
     beside("postrider")
 }
 
+/// The variable that names a fault which binaries with the feature `sabotage` have on purpose. While it is set every
+/// broker is such a binary, which has failpoints as well.
+const SABOTAGE: &str = "POSTRIDER_SABOTAGE";
+
 fn beside(name: &str) -> PathBuf {
+    let name = if std::env::var_os(SABOTAGE).is_some() { "postrider-sabotage" } else { name };
     let test = std::env::current_exe().expect("a test knows its own path");
     let binary = test.ancestors().nth(2).expect("a test is in target/release/deps").join(name);
     assert!(
@@ -40,7 +45,7 @@ pub fn postrider() -> Command {
 fn command_of(binary: &Path) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("POSTRIDER_") {
+        if name.to_string_lossy().starts_with("POSTRIDER_") && name != SABOTAGE {
             command.env_remove(name);
         }
     }
@@ -268,9 +273,18 @@ impl Broker {
 
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Memory that the process has asked for, whether it was ever touched or not, in bytes.
+    pub fn reserved(&self) -> u64 {
+        self.memory("VmData:")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
         let status = status.expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(kind)).expect("it has memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB");
         kib * 1024
     }

@@ -41,6 +41,7 @@ impl Inside {
             log: Box::new(log),
             rows: Arc::new(rows),
             clock: Box::new(SystemClock::new()),
+            entropy: engine::system_entropy(),
             shards,
             identity,
             on_failure: Box::new(move |error| told.set(error.clone()).expect("told once")),

@@ -1,4 +1,4 @@
-//! A sync that fails: the process ends within a second, nothing is acknowledged after it, and what was acknowledged before
+//! An answer waits for its sync. When that fails: the process ends within a second, nothing is acknowledged after it, and what was acknowledged before
 //! is there after a restart. The failure comes from a library in front of the system's own, see `sync/shim.c`.
 
 use postrider_client::{Client, Message, Options, PeekQuery, ReconnectPolicy};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// The first so many syncs after the start fail, one in each run.
 const SYNCS: u32 = 40;
+/// Messages that are acknowledged one after the other.
+const MESSAGES: usize = 50;
 /// From the failure to the end of the process: a second, and another one for a busy machine.
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,28 @@ fn a_sync_that_fails_ends_the_process() {
         assert!(since < WITHIN, "sync {failing}: it ended {since:?} after the failure");
         check(dir.path(), &acknowledged, &runtime, failing);
     }
+}
+
+/// Syncs take long here, so that an answer that does not wait for its own comes before it.
+#[test]
+fn an_answer_waits_for_its_sync() {
+    let (folder, dir) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let synced = folder.path().join("synced");
+    let syncs = || synced.metadata().expect("something was synced at the start").len();
+    let mut command = broker::serve(dir.path(), "127.0.0.1:0");
+    command.env("LD_PRELOAD", shim(folder.path())).env("SHIM_SYNCED", &synced);
+    let process = Process::start(&mut command);
+    let address = broker::greeting(&process).expect("it serves");
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let client = Client::connect(&format!("postrider://{TOKEN}@{address}")).await.expect("a client");
+        client.admin().create_queue("q", Options::new()).await.expect("a queue");
+        let sender = client.sender("q").await.expect("a sender");
+        for number in 0..MESSAGES {
+            let before = syncs();
+            sender.send(Message::new("")).await.expect("it is stored");
+            assert!(syncs() > before, "message {number} was acknowledged before it was synced");
+        }
+    });
 }
 
 /// Publishes one by one until the broker is gone; returns what was acknowledged before the failure, and panics where

@@ -58,7 +58,7 @@ Examples:
 
 /// A persistent message broker, and the command line to talk to one
 #[derive(Parser)]
-#[command(name = "postrider", version, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "postrider", version = postrider::VERSION, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

@@ -36,6 +36,18 @@ impl Bodies {
         page
     }
 
+    /// A page is gone from the store, and must not be found here either: whoever asks for it later is to be told. Its bytes
+    /// count until its turn to be let go of comes.
+    pub fn forget(&mut self, shard: u16, queue: QueueId, first: u64) {
+        self.pages.remove(&(shard, queue, first));
+    }
+
+    /// The same for all pages of a queue that begin in a range.
+    pub fn forget_range(&mut self, shard: u16, queue: QueueId, from: u64, to: u64) {
+        let is_gone = |page: &PageKey| (page.0, page.1) == (shard, queue) && (from..to).contains(&page.2);
+        self.pages.retain(|page, _| !is_gone(page));
+    }
+
     /// At the end of a turn: lets go of the oldest pages beyond what is to be kept.
     pub fn trim(&mut self) {
         while self.bytes > KEPT_BYTES
@@ -95,6 +107,21 @@ mod tests {
     use super::*;
     use crate::store::MemoryStore;
     use postrider_core::page::{Body, Mark, PageBuilder};
+
+    #[test]
+    fn what_is_gone_from_the_store_is_not_found() {
+        let mut bodies = Bodies::new(Arc::new(MemoryStore::new()));
+        let queue = QueueId::main(1);
+        for first in 1..=4 {
+            let mut page = PageBuilder::default();
+            page.push(0, first, Mark::default(), Body::own(b"body"));
+            bodies.keep(0, queue, first, page.build()).unwrap();
+        }
+        bodies.forget(0, queue, 1);
+        bodies.forget_range(0, queue, 3, 4);
+        let found = |first| bodies.get(&Key::Page(0, queue, first)).unwrap().is_some();
+        assert_eq!([1, 2, 3, 4].map(found), [false, true, false, true]);
+    }
 
     #[test]
     fn a_turn_keeps_all_its_pages_however_large_they_are() {

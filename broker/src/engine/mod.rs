@@ -14,6 +14,7 @@ pub use clock::{Clock, SystemClock};
 pub use mailbox::{Busy, Engine, Job, Query};
 pub use outbox::{Outbox, Outgoing, OutgoingDelivery, Records};
 pub use placement::Placement;
+pub use turn::Turns;
 
 pub use crate::store::Identity;
 
@@ -30,6 +31,8 @@ pub struct Parts {
     pub rows: Arc<dyn Rows + Send + Sync>,
     /// What time it is.
     pub clock: Box<dyn Clock>,
+    /// Random bits, 64 for each turn.
+    pub entropy: Entropy,
     /// How many shards the store has.
     pub shards: u16,
     /// Bytes that the journal of each shard may have; 0 for none.
@@ -38,6 +41,18 @@ pub struct Parts {
     pub identity: Identity,
     /// Called when the store fails, from the engine's thread; the engine does nothing more after it.
     pub on_failure: OnFailure,
+}
+
+/// Draws 64 random bits.
+pub type Entropy = Box<dyn FnMut() -> Result<u64, StoreError> + Send>;
+
+/// The system's random bits.
+pub fn system_entropy() -> Entropy {
+    Box::new(|| {
+        let mut bits = [0; 8];
+        getrandom::fill(&mut bits).map_err(|error| StoreError::new(format!("no random bits: {error}")))?;
+        Ok(u64::from_ne_bytes(bits))
+    })
 }
 
 /// What to do when the store fails.
@@ -56,7 +71,7 @@ impl Drop for AbortOnPanic {
 
 /// Loads all shards and starts the engine's thread. The thread ends after [`Job::Stop`], or when the store fails.
 pub fn start(parts: Parts) -> Result<(Engine, JoinHandle<()>), StoreError> {
-    let turns = turn::Turns::load(parts)?;
+    let turns = Turns::load(parts)?;
     let (engine, mailbox) = mailbox::new(turns.placement.clone());
     let thread = std::thread::Builder::new()
         .name("engine".to_owned())

@@ -74,17 +74,22 @@ impl Turns {
                 queries::answer(&self.shards, &self.placement, &*self.rows, &query, || self.status(turn))?;
             turn.send(ticket.connection, Outgoing::Reply(ticket.request, reply));
         }
-        for (connection, outgoing) in turn.outgoing.drain() {
-            if let Some(outbox) = self.outboxes.get(&connection) {
-                outbox.push(outgoing);
-            }
-        }
+        self.let_out(turn);
         for (shard, load) in turn.loads.drain(..) {
             let loaded = self.load_cold(shard, &load)?;
             self.own.push((shard, Command::Loaded(loaded)));
         }
         self.own.append(&mut turn.between);
         Ok(())
+    }
+
+    /// Puts what is ready into the connections' outboxes.
+    pub(super) fn let_out(&self, turn: &mut Current) {
+        for (connection, outgoing) in turn.outgoing.drain() {
+            if let Some(outbox) = self.outboxes.get(&connection) {
+                outbox.push(outgoing);
+            }
+        }
     }
 
     /// Reads part of a cold range: pages with their states, until there are enough.
@@ -116,7 +121,7 @@ impl Turns {
 
     fn status(&self, turn: &Current) -> StatusInfo {
         let mut status = StatusInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::VERSION.to_owned(),
             cluster: self.identity.cluster,
             node: self.identity.node,
             uptime_ms: turn.now.mono_ms - self.started.mono_ms,

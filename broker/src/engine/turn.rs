@@ -5,7 +5,8 @@ use super::calendar::Cron;
 use super::mailbox::{Job, Mailbox, Query};
 use super::outbox::{Outbox, Outgoing};
 use super::placement::Placement;
-use super::{Clock, Identity, OnFailure, Parts};
+use super::{Clock, Entropy, Identity, OnFailure, Parts};
+use crate::sabotage::{self, Switch};
 use crate::store::{ShardLog, StoreError};
 use postrider_core::command::{Command, Ticket};
 use postrider_core::context::{Context, Damage, Now, Rows};
@@ -33,6 +34,7 @@ pub struct Turns {
     pub(super) bodies: Bodies,
     pub(super) rows: Arc<dyn Rows + Send + Sync>,
     clock: Box<dyn Clock>,
+    entropy: Entropy,
     journal_bytes: u64,
     pub(super) identity: Identity,
     pub(super) started: Now,
@@ -71,6 +73,7 @@ pub(super) struct Current {
 }
 
 impl Turns {
+    /// Loads all shards.
     pub fn load(parts: Parts) -> Result<Self, StoreError> {
         let started = parts.clock.now();
         let load = |shard| lead(shard, &*parts.rows, started, parts.journal_bytes);
@@ -82,6 +85,7 @@ impl Turns {
             bodies: Bodies::new(parts.rows.clone()),
             rows: parts.rows,
             clock: parts.clock,
+            entropy: parts.entropy,
             journal_bytes: parts.journal_bytes,
             identity: parts.identity,
             started,
@@ -93,7 +97,7 @@ impl Turns {
     }
 
     /// Takes turns until it is told to stop or the store fails.
-    pub fn run(mut self, mut mailbox: Mailbox) {
+    pub(super) fn run(mut self, mut mailbox: Mailbox) {
         // Waiting for jobs with a deadline is all that the runtime is for.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let ended = match runtime {
@@ -125,8 +129,18 @@ impl Turns {
         }
     }
 
-    /// How long there is nothing to do.
-    fn wait(&self) -> Option<Duration> {
+    /// Takes one turn, for who has a thread and a time of its own. After an error nothing of it may go on.
+    pub fn step(&mut self, mut jobs: Vec<Job>) -> Result<(), StoreError> {
+        self.turn(&mut jobs).map(drop)
+    }
+
+    /// Where entities are.
+    pub fn placement(&self) -> Arc<Placement> {
+        self.placement.clone()
+    }
+
+    /// How long there is nothing to do, unless jobs come.
+    pub fn wait(&self) -> Option<Duration> {
         if !self.own.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -138,7 +152,7 @@ impl Turns {
     }
 
     fn turn(&mut self, jobs: &mut Vec<Job>) -> Result<Current, StoreError> {
-        let mut turn = Current::new(self.clock.now())?;
+        let mut turn = Current::new(self.clock.now(), (self.entropy)()?);
         self.tick(&mut turn)?;
         for (shard, command) in std::mem::take(&mut self.own) {
             self.decide(&mut turn, shard, command)?;
@@ -245,11 +259,15 @@ impl Turns {
             for effect in sealed.effects {
                 self.prepare(turn, id, effect)?;
             }
+            self.forget_pages(id, &sealed.facts);
             if !sealed.facts.is_empty() {
                 facts.push((id, sealed.facts));
             }
         }
         if !facts.is_empty() {
+            if sabotage::is(Switch::AckBeforeFsync) {
+                self.let_out(turn);
+            }
             self.log.append(&facts)?;
             self.stats.commits += 1;
         }
@@ -264,6 +282,17 @@ impl Turns {
         }
         Ok(())
     }
+
+    /// Pages that go in this turn; its deliveries have them already.
+    fn forget_pages(&mut self, shard: u16, facts: &[Fact]) {
+        for fact in facts {
+            match fact {
+                Fact::PageGone(queue, first) => self.bodies.forget(shard, *queue, *first),
+                Fact::PagesGone(queue, from, to) => self.bodies.forget_range(shard, *queue, *from, *to),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A shard as its rows have it, which keeps so many bytes of a journal from now on.
@@ -274,12 +303,10 @@ fn lead(shard: u16, rows: &dyn Rows, now: Now, journal_bytes: u64) -> Result<Sha
 }
 
 impl Current {
-    fn new(now: Now) -> Result<Self, StoreError> {
-        let mut entropy = [0; 8];
-        getrandom::fill(&mut entropy).map_err(|error| StoreError::new(format!("no random bits: {error}")))?;
-        Ok(Current {
+    fn new(now: Now, entropy: u64) -> Self {
+        Current {
             now,
-            entropy: u64::from_ne_bytes(entropy),
+            entropy,
             active: BTreeSet::new(),
             bytes: 0,
             outgoing: HashMap::new(),
@@ -287,7 +314,7 @@ impl Current {
             loads: Vec::new(),
             between: Vec::new(),
             stop: None,
-        })
+        }
     }
 
     fn context<'a>(&self, rows: &'a Bodies, places: &'a Placement) -> Context<'a> {

@@ -2,6 +2,7 @@
 
 use super::Door;
 use crate::gate::Principal;
+use crate::sabotage::{self, Switch};
 use futures_util::StreamExt;
 use postrider_protocol::error::{ErrorCode, Refusal};
 use postrider_protocol::frame::{Frame, FrameDecoder};
@@ -40,8 +41,9 @@ pub struct Admitted {
 impl Stranger {
     pub fn new(stream: TcpStream) -> Self {
         let (reader, writer) = stream.into_split();
-        let decoder = FrameDecoder::new(limits::UNAUTHENTICATED_FRAME_BYTES);
-        Stranger { frames: FramedRead::with_capacity(reader, decoder, 1024), writer }
+        let no_limit = sabotage::is(Switch::NoPreauthLimit);
+        let most = if no_limit { limits::FRAME_BYTES } else { limits::UNAUTHENTICATED_FRAME_BYTES };
+        Stranger { frames: FramedRead::with_capacity(reader, sabotage::frames(most), 1024), writer }
     }
 
     /// Waits for a hello and answers it. What else comes, or nothing in time, ends the connection; the error says why.
@@ -84,7 +86,7 @@ impl Stranger {
             links: limits::LINKS_PER_CONNECTION as u32,
         };
         self.write(frame.request, &Reply::Welcome(welcome)).await?;
-        let frames = self.frames.map_decoder(|_| FrameDecoder::new(limits::FRAME_BYTES));
+        let frames = self.frames.map_decoder(|_| sabotage::frames(limits::FRAME_BYTES));
         Ok(Admitted { frames, writer: self.writer, principal, client: hello.client, name: hello.name })
     }
 

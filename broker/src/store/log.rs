@@ -1,6 +1,7 @@
 //! The one way into the store: what all shards decided in a turn, as one batch with one sync.
 
 use super::{Store, StoreError};
+use crate::sabotage::{self, Switch};
 use postrider_core::apply::apply;
 use postrider_core::fact::Fact;
 
@@ -16,24 +17,40 @@ pub trait ShardLog: Send {
 /// Applies facts to a store on this machine.
 pub struct LocalLog<S> {
     store: S,
+    #[cfg(feature = "sabotage")]
+    altered: sabotage::Altered,
 }
 
 impl<S: Store> LocalLog<S> {
     /// A log on top of `store`.
     pub fn new(store: S) -> Self {
-        LocalLog { store }
+        LocalLog {
+            store,
+            #[cfg(feature = "sabotage")]
+            altered: sabotage::Altered::default(),
+        }
     }
 }
 
 impl<S: Store> ShardLog for LocalLog<S> {
     fn append(&mut self, turn: &[(u16, Vec<Fact>)]) -> Result<(), StoreError> {
+        #[cfg(feature = "sabotage")]
+        let turn = &self.altered.turn(turn);
         let mut writes = Vec::with_capacity(turn.iter().map(|(_, facts)| facts.len() + 2).sum());
         for (shard, facts) in turn {
             apply(*shard, facts, &mut |write| writes.push(write));
         }
         #[cfg(feature = "failpoints")]
         fail::fail_point!("before-write", |_| std::process::abort());
-        self.store.commit(&writes)?;
+        if sabotage::is(Switch::FanOutInTwoBatches) {
+            let second = writes.split_off(writes.len() / 2);
+            self.store.commit(&std::mem::replace(&mut writes, second))?;
+        }
+        let stored = self.store.commit(&writes);
+        if stored.is_err() && sabotage::is(Switch::RetryAfterEio) {
+            return self.store.commit(&writes).or(Ok(()));
+        }
+        stored?;
         #[cfg(feature = "failpoints")]
         fail::fail_point!("after-write", |_| std::process::abort());
         Ok(())

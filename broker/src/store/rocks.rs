@@ -2,6 +2,7 @@
 
 use super::watermark::Watermark;
 use super::{Store, StoreError};
+use crate::sabotage::{self, Switch};
 use bytes::Bytes;
 use postrider_core::apply::Write;
 use postrider_core::context::{Damage, Rows, Visit};
@@ -126,7 +127,7 @@ impl Store for RocksStore {
             }
         }
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(!sabotage::is(Switch::NoSync));
         self.db
             .write_opt(&batch, &options)
             .map_err(|error| StoreError::new(format!("a batch could not be stored: {error}")))?;
@@ -196,6 +197,9 @@ fn scan(db: &DB, range: &KeyRange, mut options: ReadOptions, visit: &mut Visit<'
             return Ok(());
         }
         rows.next();
+    }
+    if sabotage::is(Switch::SkipIteratorStatus) {
+        return Ok(());
     }
     rows.status().map_err(|error| unreadable(&error))
 }

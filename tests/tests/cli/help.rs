@@ -103,7 +103,17 @@ fn completions_are_scripts() {
 fn no_command_and_a_wrong_one_are_usage_errors() {
     run(&[]).failed(2, "Usage:");
     run(&["serve", "--shards"]).failed(2, "--shards");
-    assert!(run(&["--version"]).done().starts_with("postrider "));
+}
+
+/// Other builds, which tests can make to die or to do wrong, say so, and nothing of that is in this one.
+#[test]
+fn the_binary_is_an_ordinary_one() {
+    assert_eq!(run(&["--version"]).done(), format!("postrider {}\n", env!("CARGO_PKG_VERSION")));
+    let binary = std::fs::read(postrider_tests::broker::binary()).expect("it can be read");
+    for word in ["POSTRIDER_SABOTAGE", "ack-before-fsync", "FAILPOINTS"] {
+        let found = binary.windows(word.len()).any(|part| part == word.as_bytes());
+        assert!(!found, "{word} is in the binary");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 /* Stands in front of fsync and fdatasync: the SHIM_FAIL-th call fails with EIO, after it has made the file
- * SHIM_FAILED. Only threads of the process that was started are counted. */
+ * SHIM_FAILED. With SHIM_SYNCED each call takes 20 ms more, and adds a byte to that file when it is done. Only threads
+ * of the process that was started are counted. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,7 +19,15 @@ static int sync_or_fail(const char *name, int fd) {
         return -1;
     }
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
-    return real(fd);
+    const char *synced = getenv("SHIM_SYNCED");
+    if (!synced)
+        return real(fd);
+    usleep(20 * 1000);
+    int result = real(fd), count = open(synced, O_CREAT | O_WRONLY | O_APPEND, 0600);
+    if (write(count, ".", 1) != 1)
+        abort();
+    close(count);
+    return result;
 }
 
 int fsync(int fd) { return sync_or_fail("fsync", fd); }
