@@ -52,13 +52,14 @@ failpoints: build
 	cargo build --release -p postrider
 
 # Whole-program tests of their own, which `test` leaves out.
-FAULTS := clocks fanout_kills kill_loop
+FAULTS := clocks disk fanout_kills kill_loop
 
-test-faults: failpoints ## kill the broker again and again [POSTRIDER_KILLS=...]
+test-faults: failpoints ## kill the broker again and again, and fill its disk [POSTRIDER_KILLS=...] [POSTRIDER_FILLS=...]
 	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
 
 test-faults-long: export POSTRIDER_KILLS ?= 500
-test-faults-long: test-faults ## the same for longer, as before a release [POSTRIDER_KILLS=500]
+test-faults-long: export POSTRIDER_FILLS ?= 50
+test-faults-long: test-faults ## the same for longer, as before a release [POSTRIDER_KILLS=500] [POSTRIDER_FILLS=50]
 
 bench: build ## measure [ARGS=...]
 	$(BIN)/postrider-benches $(ARGS)

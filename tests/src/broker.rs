@@ -173,7 +173,12 @@ impl Broker {
 
     /// The same with another binary or environment.
     pub fn start_program(program: Program) -> Broker {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        Broker::start_in(&std::env::temp_dir(), program)
+    }
+
+    /// The same with its data directory in a folder.
+    pub fn start_in(folder: &Path, program: Program) -> Broker {
+        let dir = tempfile::tempdir_in(folder).expect("a temporary directory");
         let mut process = Process::start(&mut program.serve(dir.path(), "127.0.0.1:0"));
         let address = listening(&mut process);
         Broker { process, program, address, dir }

@@ -2,11 +2,12 @@
 
 use super::bodies::Bodies;
 use super::calendar::Cron;
+use super::entrance;
 use super::mailbox::{Job, Mailbox, Query};
 use super::outbox::{Outbox, Outgoing};
 use super::placement::Placement;
 use super::{Clock, Identity, OnFailure, Parts};
-use crate::store::{ShardLog, StoreError};
+use crate::store::{Disk, ShardLog, StoreError};
 use postrider_core::command::{Command, Ticket};
 use postrider_core::context::{Context, Damage, Now, Rows};
 use postrider_core::effect::Load;
@@ -31,6 +32,7 @@ pub struct Turns {
     log: Box<dyn ShardLog>,
     pub(super) bodies: Bodies,
     pub(super) rows: Arc<dyn Rows + Send + Sync>,
+    pub(super) disk: Arc<Disk>,
     clock: Box<dyn Clock>,
     journal_bytes: u64,
     pub(super) identity: Identity,
@@ -80,6 +82,7 @@ impl Turns {
             log: parts.log,
             bodies: Bodies::new(parts.rows.clone()),
             rows: parts.rows,
+            disk: parts.disk,
             clock: parts.clock,
             journal_bytes: parts.journal_bytes,
             identity: parts.identity,
@@ -189,9 +192,9 @@ impl Turns {
 
     /// A command that came through a door.
     fn submitted(&mut self, turn: &mut Current, shard: u16, command: Command) -> Result<(), Damage> {
-        if let (Err(refusal), Command::Once { ticket, .. }) =
-            (self.placement.check(&self.shards, &command), &command)
-        {
+        let checked = self.placement.check(&self.shards, &command);
+        let checked = checked.and_then(|()| entrance::check_room(&self.disk, &self.shards, &command));
+        if let (Err(refusal), Command::Once { ticket, .. }) = (checked, &command) {
             turn.send(ticket.connection, Outgoing::Reply(ticket.request, Reply::Refused(refusal)));
             return Ok(());
         }
