@@ -52,14 +52,15 @@ failpoints: build
 	cargo build --release -p postrider
 
 # Whole-program tests of their own, which `test` leaves out.
-FAULTS := clocks fanout_kills kill_loop power_blocks power_ext4 simulation
+FAULTS := clocks disk fanout_kills kill_loop power_blocks power_ext4 simulation
 
-test-faults: failpoints ## kill the broker again and again, and cut its power, as root [POSTRIDER_KILLS=...]
+test-faults: failpoints ## kill the broker, cut its power and fill its disk, as root [POSTRIDER_KILLS=...] [POSTRIDER_FILLS=...]
 	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
 
 test-faults-long: export POSTRIDER_KILLS ?= 500
 test-faults-long: export POSTRIDER_CUTS ?= 1000
 test-faults-long: export POSTRIDER_BLOCK_CUTS ?= 50000
+test-faults-long: export POSTRIDER_FILLS ?= 50
 test-faults-long: test-faults ## the same for longer, as before a release [POSTRIDER_KILLS=500]
 
 # What it finds to go on from stays outside of the clone; what it breaks something with is in fuzz/artifacts.

@@ -14,14 +14,17 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// The settings' names as a file has them. The flag is `--` and the name with `-` for `_`, the variable is
 /// `POSTRIDER_` and the name in capitals.
-pub const NAMES: [&str; 7] =
-    ["data_dir", "listen", "shards", "journal_bytes", "token_file", "log", "log_format"];
+pub const NAMES: [&str; 8] =
+    ["data_dir", "listen", "shards", "journal_bytes", "disk_reserve", "token_file", "log", "log_format"];
 
 /// The variable that holds the token itself. There is no such flag: other users of the machine could read it.
 pub const TOKEN_VARIABLE: &str = "POSTRIDER_TOKEN";
 
 /// Where the broker listens where nothing else is said, and where clients look for it.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7707";
+
+/// The reserve of the disk that goes by its size.
+const AUTO: &str = "auto";
 
 /// Texts by a setting's name.
 pub type Values = BTreeMap<&'static str, String>;
@@ -79,6 +82,8 @@ pub struct Settings {
     pub shards: u16,
     /// Bytes that each shard's journal may have; 0 for none.
     pub journal_bytes: u64,
+    /// Bytes of the disk that are kept for what makes room; 0 for none, `None` for a share of the disk.
+    pub disk_reserve: Option<u64>,
     /// What clients must show.
     pub token: Token,
     /// The least level that is logged.
@@ -178,6 +183,15 @@ impl Layers {
                 "4194304",
                 "0, or a number from 65536 to 16777216",
                 |text| parsed(text).filter(|n| *n == 0 || JOURNAL_BYTES.contains(n)),
+            )?,
+            disk_reserve: self.value(
+                "disk_reserve",
+                AUTO,
+                "a number of bytes, or auto",
+                |text| match text {
+                    AUTO => Some(None),
+                    text => parsed(text).map(Some),
+                },
             )?,
             token: self.token()?,
             log: self.value("log", "info", "one of off, error, warn, info, debug, trace", level)?,

@@ -3,7 +3,7 @@
 use crate::engine::{self, Engine, Identity, Parts, SystemClock};
 use crate::gate::Gate;
 use crate::native::Door;
-use crate::store::{self, DataDir, LocalLog, StoreError, StoreRow};
+use crate::store::{self, DataDir, Disk, LocalLog, StoreError, StoreRow};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub shards: u16,
     /// Bytes that the journal of each shard may have, 0 for none: see [`JOURNAL_BYTES`].
     pub journal_bytes: u64,
+    /// Bytes of the disk that are kept for what makes room; 0 for none, `None` for the larger of 1 GiB and 5 %.
+    pub disk_reserve: Option<u64>,
     /// A token to admit; without one a fresh data directory gets a random one.
     pub token: Option<String>,
 }
@@ -127,9 +129,12 @@ fn start_engine(
     if let Some(note) = dir.take_note() {
         tracing::warn!("{note}");
     }
+    let disk = Disk::of(dir.path(), config.disk_reserve)?;
+    let store = store.on(disk.clone())?;
     let parts = Parts {
         log: Box::new(LocalLog::new(store.clone())),
         rows: Arc::new(store),
+        disk,
         clock: Box::new(SystemClock::new()),
         entropy: engine::system_entropy(),
         shards,

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 /// When sends fail at once instead of waiting for a broker that cannot take them.
 ///
-/// A send fails that ends with `Unavailable`, `Busy`, `Throttled` or a timeout; so does an attempt to keep or to make the
-/// connection. Any other answer of the broker shows that it works.
+/// A send fails that ends with `Unavailable`, `Busy`, `Throttled`, `StorageFull` or a timeout; so does an attempt to keep
+/// or to make the connection. Any other answer of the broker shows that it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CircuitBreaker {
     /// Failures in a row after which sends fail at once, at least 1.
@@ -144,7 +144,11 @@ fn is_failure(error: &Error) -> bool {
         Error::Timeout(_) | Error::Connection(_) => true,
         Error::Refused(refusal) => matches!(
             refusal.code,
-            ErrorCode::Unavailable | ErrorCode::Busy | ErrorCode::Throttled | ErrorCode::Timeout
+            ErrorCode::Unavailable
+                | ErrorCode::Busy
+                | ErrorCode::Throttled
+                | ErrorCode::StorageFull
+                | ErrorCode::Timeout
         ),
         _ => false,
     }

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 /// messages and 32 MiB of a client wait for their confirms at any time; what is beyond waits for room.
 ///
 /// Messages of one sender are stored in the order of the calls. One exception: a frame that the broker has no room for
-/// (`Busy`, `Throttled`) is sent again a little later, and what was sent meanwhile may overtake it.
+/// (`Busy`, `Throttled`, `StorageFull`) is sent again a little later, and what was sent meanwhile may overtake it.
 #[derive(Debug, Clone)]
 pub struct Sender {
     link: Arc<SenderLink>,

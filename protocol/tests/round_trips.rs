@@ -196,7 +196,7 @@ fn lists_of_numbers_may_grow() {
         let frame = one_frame(examples::reply_frame(&reply));
         match reply {
             Reply::Status(_) => {
-                let read = |numbers| match Reply::decode(&with_numbers(&frame, 10, numbers)).unwrap() {
+                let read = |numbers| match Reply::decode(&with_numbers(&frame, 13, numbers)).unwrap() {
                     Reply::Status(status) => (status.uptime_ms, status.connections, status.breakers_open),
                     other => panic!("{other:?}"),
                 };

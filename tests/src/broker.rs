@@ -192,7 +192,12 @@ impl Broker {
 
     /// The same with another binary or environment.
     pub fn start_program(program: Program) -> Broker {
-        let made = tempfile::tempdir().expect("a temporary directory");
+        Broker::start_in(&std::env::temp_dir(), program)
+    }
+
+    /// The same with its data directory in a folder.
+    pub fn start_in(folder: &Path, program: Program) -> Broker {
+        let made = tempfile::tempdir_in(folder).expect("a temporary directory");
         let broker = Broker::start_at(made.path(), program);
         Broker { _made: Some(made), ..broker }
     }

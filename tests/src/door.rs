@@ -4,7 +4,7 @@ use crate::broker::TOKEN;
 use postrider::engine::{self, Engine, Identity, Parts, SystemClock};
 use postrider::gate::Gate;
 use postrider::native::Door;
-use postrider::store::{ShardLog, StoreError};
+use postrider::store::{Disk, ShardLog, StoreError};
 use postrider_core::context::Rows;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -40,6 +40,7 @@ impl Inside {
             journal_bytes: 4 << 20,
             log: Box::new(log),
             rows: Arc::new(rows),
+            disk: Arc::new(Disk::unwatched()),
             clock: Box::new(SystemClock::new()),
             entropy: engine::system_entropy(),
             shards,

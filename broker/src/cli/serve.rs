@@ -23,7 +23,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
     "postrider serve --listen 0.0.0.0:7707 --token-file /run/secrets/postrider-token",
 ))]
 pub struct Serve {
-    /// A TOML file with settings: data_dir, listen, shards, journal_bytes, token_file, log, log_format
+    /// A TOML file with settings: data_dir, listen, shards, journal_bytes, disk_reserve,
+    /// token_file, log, log_format
     #[arg(long, env = "POSTRIDER_CONFIG", hide_env_values = true, value_name = "PATH")]
     config: Option<PathBuf>,
     /// Where to keep everything [env: POSTRIDER_DATA_DIR] [default: postrider-data]
@@ -39,6 +40,10 @@ pub struct Serve {
     /// [env: POSTRIDER_JOURNAL_BYTES] [default: 4194304]
     #[arg(long, value_name = "BYTES")]
     journal_bytes: Option<String>,
+    /// Bytes of the disk that publishers leave to consumers; 0 for none, auto for the larger of 1 GiB and 5 %
+    /// [env: POSTRIDER_DISK_RESERVE] [default: auto]
+    #[arg(long, value_name = "BYTES")]
+    disk_reserve: Option<String>,
     /// A file with the token, instead of POSTRIDER_TOKEN [env: POSTRIDER_TOKEN_FILE]
     #[arg(long, value_name = "PATH")]
     token_file: Option<String>,
@@ -85,6 +90,7 @@ impl Serve {
             ("listen", self.listen),
             ("shards", self.shards),
             ("journal_bytes", self.journal_bytes),
+            ("disk_reserve", self.disk_reserve),
             ("token_file", self.token_file),
             ("log", self.log),
             ("log_format", self.log_format),
@@ -100,13 +106,13 @@ fn read_file(path: &Path) -> Result<File, Failure> {
 }
 
 fn server_config(settings: Settings) -> Result<ServerConfig, Failure> {
-    let Settings { data_dir, listen, shards, journal_bytes, token, .. } = settings;
+    let Settings { data_dir, listen, shards, journal_bytes, disk_reserve, token, .. } = settings;
     let token = match token {
         Token::Unset => None,
         Token::Given(token) => Some(token),
         Token::InFile(path) => Some(read_token(&path)?),
     };
-    Ok(ServerConfig { data_dir, listen, shards, journal_bytes, token })
+    Ok(ServerConfig { data_dir, listen, shards, journal_bytes, disk_reserve, token })
 }
 
 fn read_token(path: &Path) -> Result<String, Failure> {

@@ -38,4 +38,7 @@ fn row(status: &StatusInfo) -> Row {
         .column("settled", status.settled)
         .column("commits", status.commits)
         .column("breakers_open", status.breakers_open)
+        .column("storage_full", status.storage_full)
+        .column("disk_free", status.disk_free)
+        .column("disk_reserve", status.disk_reserve)
 }

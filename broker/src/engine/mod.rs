@@ -3,6 +3,7 @@
 mod bodies;
 mod calendar;
 mod clock;
+mod entrance;
 mod mailbox;
 mod outbox;
 mod placement;
@@ -18,7 +19,7 @@ pub use turn::Turns;
 
 pub use crate::store::Identity;
 
-use crate::store::{ShardLog, StoreError};
+use crate::store::{Disk, ShardLog, StoreError};
 use postrider_core::context::Rows;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -29,6 +30,8 @@ pub struct Parts {
     pub log: Box<dyn ShardLog>,
     /// Where rows come from: the same store that the log applies to.
     pub rows: Arc<dyn Rows + Send + Sync>,
+    /// What the store is on: while it is nearly full, nothing is taken in.
+    pub disk: Arc<Disk>,
     /// What time it is.
     pub clock: Box<dyn Clock>,
     /// Random bits, 64 for each turn.

@@ -130,6 +130,9 @@ impl Turns {
             delivered: self.stats.delivered,
             settled: self.stats.settled,
             commits: self.stats.commits,
+            storage_full: u64::from(self.disk.is_full()),
+            disk_free: self.disk.free(),
+            disk_reserve: self.disk.reserve(),
             ..StatusInfo::default()
         };
         for totals in self.shards.iter().map(Shard::totals) {

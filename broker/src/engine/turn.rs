@@ -2,12 +2,13 @@
 
 use super::bodies::Bodies;
 use super::calendar::Cron;
+use super::entrance;
 use super::mailbox::{Job, Mailbox, Query};
 use super::outbox::{Outbox, Outgoing};
 use super::placement::Placement;
 use super::{Clock, Entropy, Identity, OnFailure, Parts};
 use crate::sabotage::{self, Switch};
-use crate::store::{ShardLog, StoreError};
+use crate::store::{Disk, ShardLog, StoreError};
 use postrider_core::command::{Command, Ticket};
 use postrider_core::context::{Context, Damage, Now, Rows};
 use postrider_core::effect::Load;
@@ -33,6 +34,7 @@ pub struct Turns {
     log: Box<dyn ShardLog>,
     pub(super) bodies: Bodies,
     pub(super) rows: Arc<dyn Rows + Send + Sync>,
+    pub(super) disk: Arc<Disk>,
     clock: Box<dyn Clock>,
     entropy: Entropy,
     journal_bytes: u64,
@@ -84,6 +86,7 @@ impl Turns {
             log: parts.log,
             bodies: Bodies::new(parts.rows.clone()),
             rows: parts.rows,
+            disk: parts.disk,
             clock: parts.clock,
             entropy: parts.entropy,
             journal_bytes: parts.journal_bytes,
@@ -204,9 +207,9 @@ impl Turns {
 
     /// A command that came through a door.
     fn submitted(&mut self, turn: &mut Current, shard: u16, command: Command) -> Result<(), Damage> {
-        if let (Err(refusal), Command::Once { ticket, .. }) =
-            (self.placement.check(&self.shards, &command), &command)
-        {
+        let checked = self.placement.check(&self.shards, &command);
+        let checked = checked.and_then(|()| entrance::check_room(&self.disk, &self.shards, &command));
+        if let (Err(refusal), Command::Once { ticket, .. }) = (checked, &command) {
             turn.send(ticket.connection, Outgoing::Reply(ticket.request, Reply::Refused(refusal)));
             return Ok(());
         }

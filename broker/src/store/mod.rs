@@ -1,16 +1,19 @@
 //! Remembers: rows, in batches that are whole or not at all, and on stable storage before they count.
 
 mod directory;
+mod disk;
 mod framing;
 mod identity;
 mod log;
 mod memory;
 mod open;
 mod rocks;
+mod room;
 pub mod salvage;
 mod watermark;
 
 pub use directory::DataDir;
+pub use disk::Disk;
 pub use identity::{Identity, StoreRow};
 pub use log::{LocalLog, ShardLog};
 pub use memory::MemoryStore;

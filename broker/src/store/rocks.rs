@@ -1,7 +1,7 @@
 //! Rows in RocksDB. The settings and why: `docs/decisions/rocksdb-settings.md`.
 
 use super::watermark::Watermark;
-use super::{Store, StoreError};
+use super::{Disk, Store, StoreError, room};
 use crate::sabotage::{self, Switch};
 use bytes::Bytes;
 use postrider_core::apply::Write;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 const MEMTABLE_BYTES: usize = 32 * 1024 * 1024;
 const MEMTABLES: i32 = 3;
 const BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// What one compaction reads at most, below level 1, and so the room that it takes beside what it replaces.
+const COMPACTION_BYTES: u64 = 512 * 1024 * 1024;
 /// Bits for each key of a table.
 const FILTER_BITS: f64 = 10.0;
 
@@ -25,6 +27,7 @@ const FILTER_BITS: f64 = 10.0;
 pub struct RocksStore {
     db: Arc<DB>,
     watermark: Option<Arc<Watermark>>,
+    disk: Option<Arc<Disk>>,
 }
 
 impl RocksStore {
@@ -63,12 +66,18 @@ impl RocksStore {
 
     fn opened(path: &Path, db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
         let db = db.map_err(|error| refused(path, &error))?;
-        Ok(RocksStore { db: Arc::new(db), watermark: None })
+        Ok(RocksStore { db: Arc::new(db), watermark: None, disk: None })
     }
 
     /// The store with a watermark, which notes each commit from now on.
     pub fn guarded_by(self, watermark: Watermark) -> Self {
         RocksStore { watermark: Some(Arc::new(watermark)), ..self }
+    }
+
+    /// The store on a disk that is told what each commit takes, and that is looked after as long as both are used.
+    pub fn on(self, disk: Arc<Disk>) -> Result<Self, StoreError> {
+        room::keep(Arc::downgrade(&self.db), Arc::downgrade(&disk))?;
+        Ok(RocksStore { disk: Some(disk), ..self })
     }
 
     /// Reads all tables, also where no row is, and compares the blocks with their checksums.
@@ -97,6 +106,7 @@ fn options() -> Options {
         DBCompressionType::Lz4,
     ]);
     options.set_max_background_jobs(2);
+    options.set_max_compaction_bytes(COMPACTION_BYTES);
     options.set_bytes_per_sync(1024 * 1024);
     options.set_keep_log_file_num(4);
     options.set_max_log_file_size(1024 * 1024);
@@ -131,6 +141,9 @@ impl Store for RocksStore {
         self.db
             .write_opt(&batch, &options)
             .map_err(|error| StoreError::new(format!("a batch could not be stored: {error}")))?;
+        if let Some(disk) = &self.disk {
+            disk.wrote(batch.size_in_bytes() as u64);
+        }
         self.watermark.as_ref().map_or(Ok(()), |watermark| watermark.advance(self.sequence()))
     }
 
@@ -139,6 +152,8 @@ impl Store for RocksStore {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
+        // One that makes room would hold up the end.
+        self.db.disable_manual_compaction();
         self.db
             .flush()
             .map_err(|error| StoreError::new(format!("the store could not be flushed: {error}")))?;

@@ -27,7 +27,11 @@ const INBOX_BYTES: usize = 256 * 1024;
 fn is_momentary(refusal: &Refusal) -> bool {
     matches!(
         refusal.code,
-        ErrorCode::Busy | ErrorCode::Throttled | ErrorCode::Unavailable | ErrorCode::NotLeader
+        ErrorCode::Busy
+            | ErrorCode::Throttled
+            | ErrorCode::StorageFull
+            | ErrorCode::Unavailable
+            | ErrorCode::NotLeader
     )
 }
 

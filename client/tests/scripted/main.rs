@@ -187,7 +187,10 @@ async fn a_refused_publish_is_tried_again_with_the_same_stamp_if_that_can_help()
         peer.reply(first.0, &Reply::Refused(busy)).await;
         let second = peer.publish().await;
         assert_eq!(second, first);
-        peer.accept_all(second.0, 3, 1).await;
+        let full = Refusal { retry_after_ms: 1, ..Refusal::new(ErrorCode::StorageFull, "no room") };
+        peer.reply(second.0, &Reply::Refused(full)).await;
+        assert_eq!(peer.publish().await, first);
+        peer.accept_all(first.0, 3, 1).await;
     });
     assert_eq!(sent.unwrap().sequence, 3);
 

@@ -380,6 +380,9 @@ impl StatusInfo {
             self.settled,
             self.commits,
             self.breakers_open,
+            self.storage_full,
+            self.disk_free,
+            self.disk_reserve,
         ];
         wire::put_list(out, &numbers, |out, number| out.put_u64(*number));
     }
@@ -404,6 +407,9 @@ impl StatusInfo {
             settled: next(),
             commits: next(),
             breakers_open: next(),
+            storage_full: next(),
+            disk_free: next(),
+            disk_reserve: next(),
         })
     }
 }

@@ -97,6 +97,12 @@ pub struct StatusInfo {
     pub commits: u64,
     /// Queues and subscriptions whose circuit breaker is open or half-open.
     pub breakers_open: u64,
+    /// 1 while publishers are refused because the disk is nearly full, else 0.
+    pub storage_full: u64,
+    /// Bytes that were free on the broker's disk when it looked last.
+    pub disk_free: u64,
+    /// Bytes of the disk that are kept for what makes room; 0: none.
+    pub disk_reserve: u64,
 }
 
 /// A reply, or a frame that the broker sends by itself.

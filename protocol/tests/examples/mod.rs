@@ -533,6 +533,9 @@ pub fn replies() -> Vec<Reply> {
             settled: 10,
             commits: 11,
             breakers_open: 12,
+            storage_full: 1,
+            disk_free: 13,
+            disk_reserve: 14,
         }),
         Reply::Published(vec![
             (2, Published::Accepted(10)),

@@ -678,7 +678,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn status() -> impl Strategy<Value = StatusInfo> {
-    (text(), any::<u128>(), any::<u64>(), any::<[u64; 10]>()).prop_map(|(version, cluster, node, numbers)| {
+    (text(), any::<u128>(), any::<u64>(), any::<[u64; 13]>()).prop_map(|(version, cluster, node, numbers)| {
         let [
             uptime_ms,
             connections,
@@ -690,6 +690,9 @@ fn status() -> impl Strategy<Value = StatusInfo> {
             settled,
             commits,
             breakers_open,
+            storage_full,
+            disk_free,
+            disk_reserve,
         ] = numbers;
         StatusInfo {
             version,
@@ -705,6 +708,9 @@ fn status() -> impl Strategy<Value = StatusInfo> {
             settled,
             commits,
             breakers_open,
+            storage_full,
+            disk_free,
+            disk_reserve,
         }
     })
 }
