@@ -19,7 +19,7 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-faults-long sabotage fuzz bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-disk-faults test-faults-long sabotage fuzz bench lint check fmt
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,16 +52,21 @@ failpoints: build
 	cargo build --release -p postrider
 
 # Whole-program tests of their own, which `test` leaves out.
-FAULTS := clocks disk fanout_kills kill_loop power_blocks power_ext4 simulation
+FAULTS := clocks fanout_kills kill_loop simulation
+# Those that need root, loop devices and qemu-storage-daemon.
+DISK_FAULTS := disk power_blocks power_ext4
 
-test-faults: failpoints ## kill the broker, cut its power and fill its disk, as root [POSTRIDER_KILLS=...] [POSTRIDER_FILLS=...]
+test-faults: failpoints ## kill the broker again and again, and let its clock jump [POSTRIDER_KILLS=...]
 	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
+
+test-disk-faults: build ## cut its power and fill its disk, as root [POSTRIDER_CUTS=...] [POSTRIDER_FILLS=...]
+	cargo test --release -p postrider-tests --no-fail-fast $(DISK_FAULTS:%=--test %) $(ARGS)
 
 test-faults-long: export POSTRIDER_KILLS ?= 500
 test-faults-long: export POSTRIDER_CUTS ?= 1000
 test-faults-long: export POSTRIDER_BLOCK_CUTS ?= 50000
 test-faults-long: export POSTRIDER_FILLS ?= 50
-test-faults-long: test-faults ## the same for longer, as before a release [POSTRIDER_KILLS=500]
+test-faults-long: test-faults test-disk-faults ## all of them for longer, as before a release [POSTRIDER_KILLS=500]
 
 # What it finds to go on from stays outside of the clone; what it breaks something with is in fuzz/artifacts.
 FUZZED := $(CACHE)/fuzz-corpus/$(TARGET)

@@ -115,7 +115,7 @@ mod tests {
         for first in 1..=4 {
             let mut page = PageBuilder::default();
             page.push(0, first, Mark::default(), Body::own(b"body"));
-            bodies.keep(0, queue, first, page.build()).unwrap();
+            bodies.keep(0, queue, first, Page::fresh(page.build()).unwrap());
         }
         bodies.forget(0, queue, 1);
         bodies.forget_range(0, queue, 3, 4);
