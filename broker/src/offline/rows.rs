@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use postrider_core::context::{Damage, Rows};
-use postrider_core::fact::{QueueRow, ScheduledRow};
+use postrider_core::fact::{EntityRow, QueueRow, ReferencesRow, ScheduledRow};
 use postrider_core::journal;
-use postrider_core::key::{Key, QueueId};
+use postrider_core::key::{Key, KeyRange, QueueId, TopicPage};
 use postrider_core::outbox::Parcel;
 use postrider_core::page::{Page, PageState};
 use postrider_protocol::message::Record;
+use postrider_protocol::name::Lane;
+use postrider_protocol::options::EntityKind;
 use postrider_protocol::wire::{Read, Reader};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a queue says of itself, and what was found in it.
 #[derive(Default)]
@@ -20,11 +22,23 @@ struct Counted {
     scheduled: u64,
 }
 
+/// How many pages refer to a page of a topic, as its row says and as were found.
+#[derive(Default)]
+struct Referred {
+    says: u32,
+    found: u32,
+}
+
 /// What was found so far. Keys come in their order, so that a queue's counters come before its pages.
 pub struct Tally<'a> {
     rows: &'a dyn Rows,
     shards: u16,
     queues: BTreeMap<(u16, QueueId), Counted>,
+    /// Topics, whose pages are there to be referred to.
+    topics: BTreeSet<(u16, u64)>,
+    references: BTreeMap<(u16, TopicPage), Referred>,
+    /// Where pages begin that are no queue's any more, and where each range of them ends.
+    leaving: BTreeMap<(u16, QueueId, u64), u64>,
     /// Queues, topics and subscriptions.
     pub entities: u64,
     /// Messages in queues.
@@ -33,8 +47,21 @@ pub struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     /// Nothing found yet in a store of so many shards.
-    pub fn new(rows: &'a dyn Rows, shards: u16) -> Self {
-        Tally { rows, shards, queues: BTreeMap::new(), entities: 0, messages: 0 }
+    pub fn new(rows: &'a dyn Rows, shards: u16) -> Result<Self, Damage> {
+        let mut leaving = BTreeMap::new();
+        for shard in 0..shards {
+            rows.scan(&KeyRange::leaving(shard), &mut |key, value| {
+                if let Key::Leaving(_, queue, from) = Key::decode(key)? {
+                    leaving.insert(
+                        (shard, queue, from),
+                        whole(Bytes::copy_from_slice(value), |row| row.u64("to"))?,
+                    );
+                }
+                Ok(true)
+            })?;
+        }
+        let (queues, references, topics) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Ok(Tally { rows, shards, queues, topics, references, leaving, entities: 0, messages: 0 })
     }
 
     /// Reads a row and counts what it stands for. What a shard reads when it is loaded is left to that.
@@ -43,7 +70,16 @@ impl<'a> Tally<'a> {
             return Err(Damage::new(format!("the store has {} shards", self.shards)));
         }
         match key {
-            Key::Entity(..) => self.entities += 1,
+            Key::Entity(shard, entity) => {
+                self.entities += 1;
+                if whole(value, EntityRow::read)?.kind == EntityKind::Topic {
+                    self.topics.insert((*shard, *entity));
+                }
+            }
+            Key::References(shard, page) => {
+                let says = whole(value, ReferencesRow::read)?.pages;
+                self.references.entry((*shard, *page)).or_default().says = says;
+            }
             Key::QueueState(shard, queue) => {
                 let says = whole(value, QueueRow::read)?;
                 self.queues.insert((*shard, *queue), Counted { says, ..Counted::default() });
@@ -65,10 +101,21 @@ impl<'a> Tally<'a> {
     }
 
     fn page(&mut self, shard: u16, queue: QueueId, first: u64, value: Bytes) -> Result<(), Damage> {
-        let page = Page::open(value)?;
+        let page = Page::open(value.clone())?;
+        let topic = page.refers().filter(|page| self.topics.contains(&(shard, page.topic)));
+        if let Some(topic) = topic {
+            self.references.entry((shard, topic)).or_default().found += 1;
+        }
+        if self.is_leaving(shard, queue, first) {
+            return Ok(());
+        }
+        let page = Page::resolve(self.rows, shard, value)?;
         let state = PageState::of(&page, self.rows.get(&Key::PageState(shard, queue, first))?)?;
         for record in (0..page.len()).filter_map(|at| page.record(at)) {
             Record::decode(record).map_err(|malformed| Damage::new(malformed.to_string()))?;
+        }
+        if queue.lane == Lane::Main && self.topics.contains(&(shard, queue.entity)) {
+            return Ok(());
         }
         let active = state.attempts.iter().flatten().count() as u64;
         let counted = self.counted(shard, queue)?;
@@ -76,6 +123,11 @@ impl<'a> Tally<'a> {
         counted.deferred += state.deferred.len() as u64;
         self.messages += active;
         Ok(())
+    }
+
+    fn is_leaving(&self, shard: u16, queue: QueueId, first: u64) -> bool {
+        let before = self.leaving.range((shard, queue, 0)..=(shard, queue, first)).next_back();
+        before.is_some_and(|(_, to)| first < *to)
     }
 
     /// The state itself was read with its page.
@@ -90,8 +142,17 @@ impl<'a> Tally<'a> {
         self.queues.get_mut(&(shard, queue)).ok_or_else(|| Damage::new("its queue has no counters"))
     }
 
-    /// Queues whose counters say something else than was found.
+    /// Queues and pages of topics whose counters say something else than was found.
     pub fn wrong_counters(&self) -> impl Iterator<Item = String> {
+        let wrong = self.references.iter().filter(|(_, it)| it.says != it.found);
+        let references = wrong.map(|((shard, page), it)| {
+            let (says, found) = (it.says, it.found);
+            format!("shard {shard}, {page:?}: {says} pages are said to refer to it, found are {found}")
+        });
+        self.wrong_queues().chain(references)
+    }
+
+    fn wrong_queues(&self) -> impl Iterator<Item = String> {
         self.queues.iter().flat_map(|((shard, queue), counted)| {
             let says = &counted.says;
             let compared = [

@@ -85,7 +85,10 @@ pub fn look_through(store: &RocksStore, row: StoreRow, report: &mut dyn FnMut(&P
 
 /// Reads every row, and compares what was found with what is counted.
 fn read_all(store: &RocksStore, verified: &mut Verified, report: &mut dyn FnMut(&Progress)) {
-    let mut tally = Tally::new(store, verified.shards);
+    let mut tally = match Tally::new(store, verified.shards) {
+        Ok(tally) => tally,
+        Err(damage) => return verified.problem(damage.what),
+    };
     let everything = KeyRange { from: Vec::new(), to: vec![u8::MAX; 2] };
     let scanned = store.scan(&everything, &mut |bytes, value| {
         verified.read.rows += 1;

@@ -15,17 +15,18 @@ fn a_sound_store_and_a_damaged_one() {
     broker.run("queue create orders").done();
     broker.run("topic create events").done();
     broker.run("subscription create events all").done();
+    broker.run("subscription create events also").done();
     broker.run("send orders one").done();
     broker.run("send events two").done();
     broker.run("send orders later --in 1h").done();
     broker.terminate();
 
     let sound = verify(&broker, &[]).done();
-    assert!(sound.starts_with("sound: 2 messages in 3 entities, "), "{sound}");
+    assert!(sound.starts_with("sound: 3 messages in 4 entities, "), "{sound}");
     let found = verify(&broker, &["--output", "json"]).json();
     assert_eq!(
         (&found["sound"], &found["shards"], &found["messages"]),
-        (&true.into(), &16.into(), &2.into())
+        (&true.into(), &16.into(), &3.into())
     );
     assert_eq!((&found["watermark"], &found["problems"]), (&found["writes"], &serde_json::json!([])));
 
@@ -39,12 +40,12 @@ fn a_sound_store_and_a_damaged_one() {
     let dir = broker.dir().to_str().expect("a path in UTF-8").to_owned();
     let would = run(&["recover", "--data-dir", &dir]).done();
     assert!(
-        would.contains("an unknown number of writes would be lost, 2 messages would be there"),
+        would.contains("an unknown number of writes would be lost, 3 messages would be there"),
         "{would}"
     );
     verify(&broker, &[]).failed(1, "the store is damaged");
     let did = run(&["recover", "--data-dir", &dir, "--accept-loss", "-o", "json"]).json();
-    assert_eq!((&did["recovered"], &did["messages"]), (&true.into(), &2.into()));
+    assert_eq!((&did["recovered"], &did["messages"]), (&true.into(), &3.into()));
     verify(&broker, &[]).done();
     assert_eq!(
         run(&["recover", "--data-dir", &dir]).done(),
