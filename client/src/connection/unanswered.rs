@@ -63,7 +63,7 @@ impl Waiting {
             Waiting::Open { answer, .. } => drop(answer.send(Err(error.clone()))),
             Waiting::Close(answer) => drop(answer.map(|answer| answer.send(Ok(())))),
             Waiting::CloseReceiver { answer, .. } => {
-                drop(answer.map(|answer| answer.send(Err(error.clone()))))
+                drop(answer.map(|answer| answer.send(Err(error.clone()))));
             }
             Waiting::Reopen { .. } => {}
         }
