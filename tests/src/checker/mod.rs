@@ -138,6 +138,12 @@ impl Checking<'_> {
         self.problems
     }
 
+    /// All that is wrong so far, but for what is missing, which only the end can tell.
+    pub fn so_far(&self) -> Vec<String> {
+        let open = self.open.iter().flat_map(|(id, sent)| self.judged(*id, sent));
+        self.problems.iter().cloned().chain(open).collect()
+    }
+
     /// Messages that are remembered.
     pub fn open(&self) -> usize {
         self.open.len()
@@ -199,8 +205,13 @@ impl Checking<'_> {
 
     /// What is wrong with a message but its loss, which only the end can tell.
     fn judge(&mut self, id: u64, sent: &Sent) {
-        self.problems.extend(sent.problems(id, &self.checker));
-        self.problems.extend(ending::strayed(id, sent));
+        self.problems.extend(self.judged(id, sent));
+    }
+
+    fn judged(&self, id: u64, sent: &Sent) -> Vec<String> {
+        let mut problems = sent.problems(id, &self.checker);
+        problems.extend(ending::strayed(id, sent));
+        problems
     }
 
     /// Judges and forgets the oldest message when too many linger.

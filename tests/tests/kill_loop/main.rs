@@ -51,6 +51,7 @@ async fn every_invariant_holds_over_kills() {
         entries += events.len();
         stored += events.iter().filter(|event| matches!(event, Event::Stored { .. })).count();
         see(&mut checking, &events);
+        assert_none(&checking.so_far(), &format!("seed {seed}, kill {kill}"));
     }
     println!(
         "{kills} kills in {:?}, {at_points} at failpoints; {stored} messages acknowledged, {entries} entries, {} open",

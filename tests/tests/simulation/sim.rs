@@ -21,7 +21,7 @@ use std::fmt::Write;
 /// When the wall clock begins, UTC milliseconds.
 const START_MS: u64 = 1_700_000_000_000;
 /// How long faults happen and producers send, and how long everything may take to come to its end after that.
-const LOAD_MS: u64 = 1_200;
+const LOAD_MS: u64 = 800;
 const ENDING_MS: u64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 const PRODUCERS: u64 = 3;
