@@ -131,8 +131,13 @@ impl Page {
         let written = has(WRITTEN).then(|| table(0, 8, "time")).transpose()?;
         let marks = has(MARKED).then(|| table(MARK, 0, "marks")).transpose()?;
         let page = Page { bytes, count, table: ends, marks, written, references, topic: None };
-        let sound =
-            (0..count).all(|at| page.start(at) <= page.end(at)) && (count == 0 || page.end(count - 1) == end);
+        // What refers has fields of its own, and no record is longer than its size can say.
+        let refers_soundly = |at: usize| {
+            let own = page.end(at).saturating_sub(page.start(at)) as u32;
+            page.reference(at).is_none_or(|(_, bytes)| own > 0 && own.checked_add(bytes).is_some())
+        };
+        let sound = (0..count).all(|at| page.start(at) <= page.end(at) && refers_soundly(at))
+            && (count == 0 || page.end(count - 1) == end);
         if sound { Ok(page) } else { Err(damage("has a table that does not add up")) }
     }
 
