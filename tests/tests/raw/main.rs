@@ -1,5 +1,6 @@
 //! Raw bytes against a real listener: what is refused, what closes the connection, what holds nobody up.
 
+mod full;
 mod greeting;
 mod hostile;
 mod links;
