@@ -14,8 +14,17 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// The settings' names as a file has them. The flag is `--` and the name with `-` for `_`, the variable is
 /// `POSTRIDER_` and the name in capitals.
-pub const NAMES: [&str; 8] =
-    ["data_dir", "listen", "shards", "journal_bytes", "disk_reserve", "token_file", "log", "log_format"];
+pub const NAMES: [&str; 9] = [
+    "data_dir",
+    "listen",
+    "shards",
+    "journal_bytes",
+    "disk_reserve",
+    "backup_dir",
+    "token_file",
+    "log",
+    "log_format",
+];
 
 /// The variable that holds the token itself. There is no such flag: other users of the machine could read it.
 pub const TOKEN_VARIABLE: &str = "POSTRIDER_TOKEN";
@@ -84,6 +93,8 @@ pub struct Settings {
     pub journal_bytes: u64,
     /// Bytes of the disk that are kept for what makes room; 0 for none, `None` for a share of the disk.
     pub disk_reserve: Option<u64>,
+    /// Where backups are kept; `None` for nowhere.
+    pub backup_dir: Option<PathBuf>,
     /// What clients must show.
     pub token: Token,
     /// The least level that is logged.
@@ -193,10 +204,18 @@ impl Layers {
                     text => parsed(text).map(Some),
                 },
             )?,
+            backup_dir: self.backup_dir()?,
             token: self.token()?,
             log: self.value("log", "info", "one of off, error, warn, info, debug, trace", level)?,
             log_format: self.value("log_format", "text", "one of text, json", parsed)?,
         })
+    }
+
+    fn backup_dir(&self) -> Result<Option<PathBuf>, ConfigError> {
+        match self.find("backup_dir") {
+            None => Ok(None),
+            Some(_) => self.value("backup_dir", "", "a path", path).map(Some),
+        }
     }
 
     fn value<T>(
@@ -270,6 +289,18 @@ mod tests {
             (16, 4 << 20, LevelFilter::INFO, LogFormat::Text)
         );
         assert!(settings.token == Token::Unset);
+    }
+
+    #[test]
+    fn the_disk_has_a_reserve_and_backups_no_place_unless_it_is_said() {
+        let settings = Layers::default().settings().unwrap();
+        assert_eq!((settings.disk_reserve, settings.backup_dir), (None, None));
+        let layers = flags(&[("disk_reserve", "0"), ("backup_dir", "/backup")]);
+        let settings = layers.settings().unwrap();
+        assert_eq!((settings.disk_reserve, settings.backup_dir), (Some(0), Some(PathBuf::from("/backup"))));
+        assert_eq!(flags(&[("disk_reserve", "auto")]).settings().unwrap().disk_reserve, None);
+        let text = problem(flags(&[("disk_reserve", "5%")]));
+        assert_eq!(text, "--disk-reserve: \"5%\" is not a number of bytes, or auto");
     }
 
     #[test]

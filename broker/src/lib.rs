@@ -1,6 +1,7 @@
 //! The Postrider broker: a [`Server`] that can be started inside another program, as the tests do, or by the
 //! `postrider` binary.
 
+pub mod backup;
 pub mod engine;
 pub mod gate;
 pub mod native;

@@ -1,5 +1,6 @@
 //! Assembles a broker: data directory, store, engine, gate, door.
 
+use crate::backup::Backups;
 use crate::engine::{self, Engine, Identity, Parts, SystemClock};
 use crate::gate::Gate;
 use crate::native::Door;
@@ -31,6 +32,8 @@ pub struct ServerConfig {
     pub journal_bytes: u64,
     /// Bytes of the disk that are kept for what makes room; 0 for none, `None` for the larger of 1 GiB and 5 %.
     pub disk_reserve: Option<u64>,
+    /// Where backups are kept; `None` for nowhere.
+    pub backup_dir: Option<PathBuf>,
     /// A token to admit; without one a fresh data directory gets a random one.
     pub token: Option<String>,
 }
@@ -66,6 +69,7 @@ pub struct Server {
     address: SocketAddr,
     new_token: Option<String>,
     engine: Engine,
+    backups: Arc<Backups>,
     thread: JoinHandle<()>,
     door: tokio::task::JoinHandle<()>,
     stopping: CancellationToken,
@@ -78,14 +82,14 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Server, StartError> {
         let dir = DataDir::claim(&config.data_dir)?;
         let (gate, new_token) = Gate::open(&config.data_dir, config.token.as_deref())?;
-        let (engine, identity, thread) = start_engine(&dir, &config)?;
+        let Started { engine, thread, identity, backups } = start_engine(&dir, &config)?;
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let stopping = CancellationToken::new();
-        let door = Arc::new(Door::new(engine.clone(), gate, identity, stopping.clone()));
+        let door = Arc::new(Door::new(engine.clone(), gate, identity, backups.clone(), stopping.clone()));
         let door = tokio::spawn(door.serve(listener));
-        Ok(Server { address, new_token, engine, thread, door, stopping, _dir: dir })
+        Ok(Server { address, new_token, engine, backups, thread, door, stopping, _dir: dir })
     }
 
     /// Where it listens.
@@ -110,17 +114,26 @@ impl Server {
             tracing::error!(%error, "the door ended badly");
         }
         self.engine.stop().await;
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        let joined = tokio::task::spawn_blocking(move || {
+            self.backups.finish();
+            self.thread.join()
+        });
+        let joined = joined.await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the engine ended badly");
         }
     }
 }
 
-fn start_engine(
-    dir: &DataDir,
-    config: &ServerConfig,
-) -> Result<(Engine, Identity, JoinHandle<()>), StartError> {
+/// What an engine was started with and for.
+struct Started {
+    engine: Engine,
+    thread: JoinHandle<()>,
+    identity: Identity,
+    backups: Arc<Backups>,
+}
+
+fn start_engine(dir: &DataDir, config: &ServerConfig) -> Result<Started, StartError> {
     if !SHARDS.contains(&config.shards) {
         let (found, least, most) = (config.shards, SHARDS.start(), SHARDS.end());
         return Err(format!("shards: found {found}, allowed is {least} to {most}").into());
@@ -131,6 +144,10 @@ fn start_engine(
     }
     let disk = Disk::of(dir.path(), config.disk_reserve)?;
     let store = store.on(disk.clone())?;
+    let backups = match &config.backup_dir {
+        Some(to) => Backups::new(to, dir, store.clone(), identity, disk.clone())?,
+        None => Backups::nowhere(),
+    };
     let parts = Parts {
         log: Box::new(LocalLog::new(store.clone())),
         rows: Arc::new(store),
@@ -143,7 +160,7 @@ fn start_engine(
         on_failure: Box::new(die),
     };
     let (engine, thread) = engine::start(parts)?;
-    Ok((engine, identity, thread))
+    Ok(Started { engine, thread, identity, backups: Arc::new(backups) })
 }
 
 /// What is acknowledged must be on stable storage. When that cannot be had any more, nothing may be answered.

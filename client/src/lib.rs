@@ -44,7 +44,7 @@ mod transaction;
 mod url;
 
 pub use admin::{
-    Admin, CameBack, ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation, PeekPage,
+    Admin, BackedUp, CameBack, ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation, PeekPage,
     PeekQuery, PeekStream, PeekedMessage, Progress, Purge, Redrive, RedriveBuilder, RedriveOutcome,
     Replaying, Start, Trace,
 };
@@ -66,7 +66,7 @@ pub use postrider_protocol::explain::{ExplainedRule, Part as ExplainedPart, Verd
 pub use postrider_protocol::message::{DeadLetterInfo, Message};
 pub use postrider_protocol::options::{EntityKind, OptionValue, Options};
 pub use postrider_protocol::reply::{
-    CauseInfo, ConsumerInfo, ConsumersInfo, PeekState, SessionInfo, StatusInfo,
+    BackupInfo, CauseInfo, ConsumerInfo, ConsumersInfo, PeekState, SessionInfo, StatusInfo,
 };
 pub use postrider_protocol::request::{Cause, ReceiveMode, Selection, Settlement, States};
 pub use postrider_protocol::rule::{Condition, Filter, Rule, RuleInfo, Sample, ShadowInfo};

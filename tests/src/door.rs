@@ -1,6 +1,7 @@
 //! A broker inside the test: any store, any log, and the native door in front.
 
 use crate::broker::TOKEN;
+use postrider::backup::Backups;
 use postrider::engine::{self, Engine, Identity, Parts, SystemClock};
 use postrider::gate::Gate;
 use postrider::native::Door;
@@ -53,7 +54,13 @@ impl Inside {
         let listener = TcpListener::bind(address).await.expect("an address to listen at");
         let address = listener.local_addr().expect("it listens somewhere");
         let stopping = CancellationToken::new();
-        let door = Arc::new(Door::new(engine.clone(), gate, identity, stopping.clone()));
+        let door = Arc::new(Door::new(
+            engine.clone(),
+            gate,
+            identity,
+            Arc::new(Backups::nowhere()),
+            stopping.clone(),
+        ));
         let door = tokio::spawn(door.serve(listener));
         Inside { engine, address, failure, thread, door, stopping }
     }

@@ -5,6 +5,7 @@ macro_rules! examples {
     ($($line:literal),+ $(,)?) => { concat!("Examples:", $("\n  ", $line),+) };
 }
 
+mod backup;
 mod bulk;
 mod completions;
 mod connect;
@@ -26,6 +27,7 @@ mod purge;
 mod queue;
 mod receive;
 mod recover;
+mod restore;
 mod rule;
 mod schedule;
 mod scheduled;
@@ -101,6 +103,8 @@ enum Command {
     Trace(trace::Trace),
     Verify(verify::Verify),
     Recover(recover::Recover),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Status(status::Status),
     Completions(completions::Completions),
 }
@@ -127,6 +131,8 @@ impl Cli {
             Command::Trace(trace) => trace.run(global).await,
             Command::Verify(verify) => verify.run(global),
             Command::Recover(recover) => recover.run(global),
+            Command::Backup(backup) => backup.run(global).await,
+            Command::Restore(restore) => restore.run(global),
             Command::Status(status) => status.run(global).await,
             Command::Completions(completions) => completions.run(&mut Cli::command()),
         }

@@ -24,7 +24,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 ))]
 pub struct Serve {
     /// A TOML file with settings: data_dir, listen, shards, journal_bytes, disk_reserve,
-    /// token_file, log, log_format
+    /// backup_dir, token_file, log, log_format
     #[arg(long, env = "POSTRIDER_CONFIG", hide_env_values = true, value_name = "PATH")]
     config: Option<PathBuf>,
     /// Where to keep everything [env: POSTRIDER_DATA_DIR] [default: postrider-data]
@@ -44,6 +44,9 @@ pub struct Serve {
     /// [env: POSTRIDER_DISK_RESERVE] [default: auto]
     #[arg(long, value_name = "BYTES")]
     disk_reserve: Option<String>,
+    /// Where `postrider backup` has backups made; without it they are refused [env: POSTRIDER_BACKUP_DIR]
+    #[arg(long, value_name = "PATH")]
+    backup_dir: Option<String>,
     /// A file with the token, instead of POSTRIDER_TOKEN [env: POSTRIDER_TOKEN_FILE]
     #[arg(long, value_name = "PATH")]
     token_file: Option<String>,
@@ -91,6 +94,7 @@ impl Serve {
             ("shards", self.shards),
             ("journal_bytes", self.journal_bytes),
             ("disk_reserve", self.disk_reserve),
+            ("backup_dir", self.backup_dir),
             ("token_file", self.token_file),
             ("log", self.log),
             ("log_format", self.log_format),
@@ -106,13 +110,13 @@ fn read_file(path: &Path) -> Result<File, Failure> {
 }
 
 fn server_config(settings: Settings) -> Result<ServerConfig, Failure> {
-    let Settings { data_dir, listen, shards, journal_bytes, disk_reserve, token, .. } = settings;
+    let Settings { data_dir, listen, shards, journal_bytes, disk_reserve, backup_dir, token, .. } = settings;
     let token = match token {
         Token::Unset => None,
         Token::Given(token) => Some(token),
         Token::InFile(path) => Some(read_token(&path)?),
     };
-    Ok(ServerConfig { data_dir, listen, shards, journal_bytes, disk_reserve, token })
+    Ok(ServerConfig { data_dir, listen, shards, journal_bytes, disk_reserve, backup_dir, token })
 }
 
 fn read_token(path: &Path) -> Result<String, Failure> {

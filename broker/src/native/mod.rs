@@ -9,6 +9,7 @@ mod session;
 mod translate;
 mod writer;
 
+use crate::backup::Backups;
 use crate::engine::{Engine, Identity};
 use crate::gate::Gate;
 use handshake::Stranger;
@@ -34,6 +35,8 @@ pub struct Door {
     pub gate: Gate,
     /// What a welcome says.
     pub identity: Identity,
+    /// Where backups are made.
+    pub backups: Arc<Backups>,
     /// Numbers connections.
     pub connections: AtomicU64,
     /// Cancelled when the broker stops.
@@ -44,11 +47,18 @@ pub struct Door {
 
 impl Door {
     /// A door to `engine`.
-    pub fn new(engine: Engine, gate: Gate, identity: Identity, stopping: CancellationToken) -> Self {
+    pub fn new(
+        engine: Engine,
+        gate: Gate,
+        identity: Identity,
+        backups: Arc<Backups>,
+        stopping: CancellationToken,
+    ) -> Self {
         Door {
             engine,
             gate,
             identity,
+            backups,
             connections: AtomicU64::new(1),
             stopping,
             strangers: Arc::new(Semaphore::new(STRANGERS)),

@@ -4,6 +4,7 @@ use super::Door;
 use super::handshake::Admitted;
 use super::translate::{Answer, Translator};
 use super::writer::{SharedLinks, Writer};
+use crate::backup::Ask;
 use crate::engine::{Job, Outbox, Outgoing};
 use futures_util::{FutureExt, StreamExt};
 use postrider_protocol::codec::CodecError;
@@ -130,6 +131,7 @@ impl Session {
                 self.or_busy(frame.request, self.door.engine.ask(ticket, query));
             }
             Ok(Answer::Tell(shard, command)) => self.door.engine.tell(Job::Command(shard, command, 0)).await,
+            Ok(Answer::Backup(ask)) => self.back_up(frame.request, ask),
             Ok(Answer::Nothing) => {}
             Ok(Answer::Reply(reply)) => self.answer(frame.request, reply),
             Err(refusal) => self.answer(frame.request, Reply::Refused(refusal)),
@@ -145,7 +147,7 @@ impl Session {
             Request::Peek { .. } | Request::List(_) | Request::Get { .. } => HEAVY,
             Request::Causes { .. } | Request::ListSessions { .. } | Request::Consumers { .. } => HEAVY,
             Request::ListSchedules { .. } | Request::ListRules { .. } => HEAVY,
-            Request::Explain { .. } | Request::Trace { .. } => HEAVY,
+            Request::Explain { .. } | Request::Trace { .. } | Request::ListBackups => HEAVY,
             _ => 1,
         };
         let taken = self.in_flight.acquire_many(permits).await;
@@ -170,6 +172,15 @@ impl Session {
             refusal.retry_after_ms = 100;
             self.answer(request, Reply::Refused(refusal));
         }
+    }
+
+    /// Does what is asked about backups beside the connection, on a thread of its own.
+    fn back_up(&self, request: u32, ask: Ask) {
+        let (backups, outbox) = (self.door.backups.clone(), self.outbox.clone());
+        // Whoever is gone when it is done does not get the answer.
+        drop(tokio::task::spawn_blocking(move || {
+            outbox.push([Outgoing::Reply(request, backups.answer(ask))]);
+        }));
     }
 
     fn answer(&self, request: u32, reply: Reply) {

@@ -2,6 +2,7 @@
 
 use super::links::Links;
 use super::writer::SharedLinks;
+use crate::backup::Ask;
 use crate::engine::{Placement, Query};
 use postrider_core::command::{Change, Command, OpenReceiver, Operation, Owner, Portion, Question, Ticket};
 use postrider_core::context::Places;
@@ -22,6 +23,8 @@ pub enum Answer {
     Tell(u16, Command),
     /// A question.
     Ask(Ticket, Query),
+    /// Something about backups, which takes its time.
+    Backup(Ask),
     /// An answer that needs nobody else.
     Reply(Reply),
     /// Nothing to do, and nobody waits.
@@ -111,6 +114,8 @@ impl Translator {
                 Ok(Answer::Ask(ticket, Query::Trace(from.shard, query)))
             }
             Request::Status => Ok(Answer::Ask(ticket, Query::Status)),
+            Request::Backup { keep } => Ok(Answer::Backup(Ask::Make(keep))),
+            Request::ListBackups => Ok(Answer::Backup(Ask::List)),
             change => self.change(ticket, change),
         }
     }

@@ -103,7 +103,7 @@ impl Disk {
 /// Whether so many free bytes are too few; once they were, it takes some more.
 fn is_full(was: bool, free: u64, reserve: u64) -> bool {
     let margin = if was { reserve / MARGIN } else { 0 };
-    free < reserve + margin
+    free < reserve.saturating_add(margin)
 }
 
 /// Free bytes and size of a file system, as those see them who are not root.

@@ -1,5 +1,6 @@
 //! Remembers: rows, in batches that are whole or not at all, and on stable storage before they count.
 
+pub mod backup;
 mod directory;
 mod disk;
 mod framing;
@@ -17,7 +18,7 @@ pub use disk::Disk;
 pub use identity::{Identity, StoreRow};
 pub use log::{LocalLog, ShardLog};
 pub use memory::MemoryStore;
-pub use open::{Examined, examine, open};
+pub use open::{Examined, examine, open, settle_in};
 pub use rocks::RocksStore;
 
 use postrider_core::apply::Write;

@@ -5,7 +5,6 @@ use super::identity::WITHOUT_WATERMARK;
 use super::watermark::{self, Found, Mark, Watermark};
 use super::{DataDir, Identity, RocksStore, Store, StoreError, StoreRow};
 use postrider_core::apply::Write;
-use postrider_core::context::Rows;
 use postrider_core::key::Key;
 use std::fs;
 use std::io;
@@ -56,7 +55,7 @@ pub fn examine(dir: &DataDir) -> Result<Examined, StoreError> {
         Ok(store) => store,
         Err(problem) => return Ok(Examined { store: None, row: None, watermark, problem: Some(problem) }),
     };
-    let row = read_row(&store);
+    let row = store.row();
     let problem = match (&row, found) {
         (Err(error), _) => Some(error.clone()),
         (Ok(_), Found::Mark(mark)) => checked(dir, &store, mark).err(),
@@ -74,7 +73,7 @@ fn make(dir: &DataDir, mark: Mark, shards: u16) -> Result<(RocksStore, StoreRow)
     let path = dir.watermark();
     watermark::stamp(&path, mark)?;
     let store = RocksStore::open(&dir.store())?;
-    if let Some(row) = read_row(&store)? {
+    if let Some(row) = store.row()? {
         check_owner(dir, &row, mark)?;
         return guarded(dir, store, row);
     }
@@ -102,7 +101,7 @@ fn checked(dir: &DataDir, store: &RocksStore, mark: Mark) -> Result<StoreRow, St
             ),
         ));
     }
-    let row = read_row(store)?.ok_or_else(|| refusal(dir, ROW_MISSING))?;
+    let row = store.row()?.ok_or_else(|| refusal(dir, ROW_MISSING))?;
     check_owner(dir, &row, mark)?;
     Ok(row)
 }
@@ -111,7 +110,7 @@ fn checked(dir: &DataDir, store: &RocksStore, mark: Mark) -> Result<StoreRow, St
 fn adopt(dir: &DataDir, shards: u16) -> Result<(RocksStore, StoreRow), StoreError> {
     let store = RocksStore::open_existing(&dir.store())?;
     let sequence = store.sequence();
-    let Some(row) = read_row(&store)? else {
+    let Some(row) = store.row()? else {
         // The first start of an older version may have been cut off as well.
         return match sequence {
             0 => {
@@ -134,6 +133,17 @@ fn adopt(dir: &DataDir, shards: u16) -> Result<(RocksStore, StoreRow), StoreErro
     guarded(dir, store, row)
 }
 
+/// Makes a store that was restored into `dir` the one that a broker starts with: it gets its tokens, and a watermark, without
+/// which it is refused. Returns what that counts.
+pub fn settle_in(dir: &DataDir, store: RocksStore, row: StoreRow, tokens: &[u8]) -> Result<u64, StoreError> {
+    store.flush()?;
+    let mark = Mark { identity: row.identity, sequence: store.sequence() };
+    drop(store);
+    dir.write_tokens(tokens)?;
+    watermark::stamp(&dir.watermark(), mark)?;
+    Ok(mark.sequence)
+}
+
 /// The store with its watermark, which follows every commit from now on.
 fn guarded(dir: &DataDir, store: RocksStore, row: StoreRow) -> Result<(RocksStore, StoreRow), StoreError> {
     let mark = Mark { identity: row.identity, sequence: store.sequence() };
@@ -152,12 +162,6 @@ fn check_owner(dir: &DataDir, row: &StoreRow, mark: Mark) -> Result<(), StoreErr
             "its watermark is another store's: the store is {store:032x}, the watermark of {other:032x}"
         ),
     ))
-}
-
-/// What a store says that it was made as.
-pub fn read_row(store: &RocksStore) -> Result<Option<StoreRow>, StoreError> {
-    let row = store.get(&Key::Store)?.map(StoreRow::decode).transpose();
-    row.map_err(|malformed| StoreError::new(format!("the store cannot be read: {malformed}")))
 }
 
 /// Whether there is a database that RocksDB gets to the end of. Without its file `CURRENT` RocksDB would make an empty one over what is there.
@@ -211,6 +215,7 @@ const ADVICE: &str = "restore a backup, or accept the loss with `postrider recov
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use postrider_core::context::Rows;
     use postrider_core::key::{KeyRange, QueueId};
     use std::fs::OpenOptions;
     use tempfile::TempDir;

@@ -1,7 +1,7 @@
 //! Rows in RocksDB. The settings and why: `docs/decisions/rocksdb-settings.md`.
 
 use super::watermark::Watermark;
-use super::{Disk, Store, StoreError, room};
+use super::{Disk, Store, StoreError, StoreRow, room};
 use crate::sabotage::{self, Switch};
 use bytes::Bytes;
 use postrider_core::apply::Write;
@@ -78,6 +78,17 @@ impl RocksStore {
     pub fn on(self, disk: Arc<Disk>) -> Result<Self, StoreError> {
         room::keep(Arc::downgrade(&self.db), Arc::downgrade(&disk))?;
         Ok(RocksStore { disk: Some(disk), ..self })
+    }
+
+    /// The database itself, for those beside it in this room.
+    pub(super) fn database(&self) -> &DB {
+        &self.db
+    }
+
+    /// What it says that it was made as.
+    pub fn row(&self) -> Result<Option<StoreRow>, StoreError> {
+        let row = self.get(&Key::Store)?.map(StoreRow::decode).transpose();
+        row.map_err(|malformed| StoreError::new(format!("the store cannot be read: {malformed}")))
     }
 
     /// Reads all tables, also where no row is, and compares the blocks with their checksums.

@@ -1,6 +1,5 @@
 //! Getting what can be had from a damaged database. All of it happens in a copy; the damaged files stay as they are.
 
-use super::open::read_row;
 use super::watermark::{self, Mark};
 use super::{DataDir, RocksStore, Store, StoreError, StoreRow, framing};
 use postrider_core::apply::Write;
@@ -43,7 +42,7 @@ pub fn attempt(dir: &DataDir, way: Way) -> Result<(RocksStore, StoreRow), StoreE
         Way::UpToTheDamage => RocksStore::open_up_to_the_damage(&copy),
         Way::Rebuilt => RocksStore::rebuild(&copy),
     }?;
-    let row = read_row(&store)?;
+    let row = store.row()?;
     let row = row.ok_or_else(|| StoreError::new("the row that says what the store is could not be found"))?;
     Ok((store, row))
 }

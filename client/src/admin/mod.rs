@@ -1,5 +1,6 @@
 //! Administration: entities, rules, and a look into queues.
 
+mod backup;
 mod bulk;
 mod explain;
 mod peek;
@@ -10,6 +11,7 @@ mod rules;
 mod schedules;
 mod trace;
 
+pub use backup::BackedUp;
 pub use bulk::{Progress, Purge};
 pub use explain::{ExplainedFate, ExplainedOutcome, ExplainedSubscription, Explanation};
 pub use peek::{PeekPage, PeekQuery, PeekStream, PeekedMessage};

@@ -1,8 +1,8 @@
 //! How replies are laid out in bytes.
 
 use super::{
-    CauseInfo, ConsumersInfo, Delivery, Peeked, Published, Reply, Runs, SessionInfo, Settled, StatusInfo,
-    Welcome, opcode,
+    BackupInfo, CauseInfo, ConsumersInfo, Delivery, Peeked, Published, Reply, Runs, SessionInfo, Settled,
+    StatusInfo, Welcome, opcode,
 };
 use crate::entity::EntityInfo;
 use crate::error::Refusal;
@@ -48,6 +48,8 @@ impl Reply {
             Reply::Consumers(_) => opcode::CONSUMERS,
             Reply::Traced { .. } => opcode::TRACED,
             Reply::Status(_) => opcode::STATUS,
+            Reply::BackedUp { .. } => opcode::BACKED_UP,
+            Reply::Backups(_) => opcode::BACKUPS,
         }
     }
 
@@ -85,6 +87,12 @@ impl Reply {
                 out.put_u64(*changed_ms);
             }
             Reply::Status(status) => status.put(out),
+            Reply::BackedUp { backup, added_bytes, duration_ms } => {
+                backup.put(out);
+                out.put_u64(*added_bytes);
+                out.put_u64(*duration_ms);
+            }
+            Reply::Backups(backups) => wire::put_list(out, backups, |out, backup| backup.put(out)),
             _ => self.put_entity_fields(out),
         }
     }
@@ -180,6 +188,14 @@ impl Reply {
                 changed_ms: reader.u64("changed_ms")?,
             },
             opcode::STATUS => Reply::Status(StatusInfo::read(reader)?),
+            opcode::BACKED_UP => Reply::BackedUp {
+                backup: BackupInfo::read(reader)?,
+                added_bytes: reader.u64("added_bytes")?,
+                duration_ms: reader.u64("duration_ms")?,
+            },
+            opcode::BACKUPS => {
+                Reply::Backups(reader.list("backups", BackupInfo::LEAST_BYTES, PAGE, BackupInfo::read)?)
+            }
             _ => return Self::read_entity_fields(code, reader),
         })
     }

@@ -1,11 +1,13 @@
 //! What the broker answers and sends by itself. One variant a frame.
 
+mod backup;
 mod delivery;
 mod layout;
 mod peeked;
 mod queue;
 
 pub use crate::selection::PeekState;
+pub use backup::BackupInfo;
 pub use delivery::{Delivered, Delivery, put_delivered, put_delivery_head};
 pub use peeked::Peeked;
 pub use queue::{CauseInfo, ConsumerInfo, ConsumersInfo, SessionInfo};
@@ -234,6 +236,17 @@ pub enum Reply {
     },
     /// How the broker is.
     Status(StatusInfo),
+    /// A backup was made.
+    BackedUp {
+        /// The backup.
+        backup: BackupInfo,
+        /// Bytes of the files that were not in the directory before.
+        added_bytes: u64,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+    },
+    /// The backups that there are, the oldest first.
+    Backups(Vec<BackupInfo>),
 }
 
 /// Opcodes of replies.
@@ -265,4 +278,6 @@ pub mod opcode {
     pub const SCHEDULES: u8 = 0xc5;
     pub const TRACED: u8 = 0xc6;
     pub const STATUS: u8 = 0xd0;
+    pub const BACKED_UP: u8 = 0xd1;
+    pub const BACKUPS: u8 = 0xd2;
 }

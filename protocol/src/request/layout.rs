@@ -102,6 +102,8 @@ impl Request {
             Request::Consumers { .. } => opcode::CONSUMERS,
             Request::Trace { .. } => opcode::TRACE,
             Request::Status => opcode::STATUS,
+            Request::Backup { .. } => opcode::BACKUP,
+            Request::ListBackups => opcode::LIST_BACKUPS,
         }
     }
 
@@ -115,7 +117,8 @@ impl Request {
     fn put_fields(&self, out: &mut BytesMut) {
         match self {
             Request::Hello(hello) => hello.put(out),
-            Request::Ping | Request::Goodbye | Request::Status => {}
+            Request::Ping | Request::Goodbye | Request::Status | Request::ListBackups => {}
+            Request::Backup { keep } => out.put_u32(*keep),
             Request::CloseSender { handle }
             | Request::CloseReceiver { handle }
             | Request::RenewSession { handle }
@@ -273,6 +276,8 @@ impl Request {
             opcode::PING => Request::Ping,
             opcode::GOODBYE => Request::Goodbye,
             opcode::STATUS => Request::Status,
+            opcode::BACKUP => Request::Backup { keep: reader.u32("keep")? },
+            opcode::LIST_BACKUPS => Request::ListBackups,
             opcode::OPEN_SENDER => {
                 Request::OpenSender { handle: reader.u32("handle")?, address: reader.text("address")? }
             }

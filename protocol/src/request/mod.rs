@@ -373,6 +373,13 @@ pub enum Request {
     },
     /// Asks how the broker is.
     Status,
+    /// Makes a backup of the whole store where the broker was told to keep backups.
+    Backup {
+        /// Remove all but the newest so many backups then; 0: none.
+        keep: u32,
+    },
+    /// Asks which backups there are.
+    ListBackups,
 }
 
 /// Where a replay begins.
@@ -425,4 +432,6 @@ pub mod opcode {
     pub const CONSUMERS: u8 = 0x45;
     pub const TRACE: u8 = 0x46;
     pub const STATUS: u8 = 0x50;
+    pub const BACKUP: u8 = 0x51;
+    pub const LIST_BACKUPS: u8 = 0x52;
 }

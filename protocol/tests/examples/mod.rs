@@ -13,8 +13,8 @@ use postrider_protocol::options::{
     EntityKind, FAIR_KEY, LOCK_DURATION_MS, MAX_DELIVERY_COUNT, Options, RETRY,
 };
 use postrider_protocol::reply::{
-    CauseInfo, ConsumerInfo, ConsumersInfo, Delivered, Delivery, PeekState, Peeked, Published, Reply,
-    SessionInfo, Settled, StatusInfo, Welcome,
+    BackupInfo, CauseInfo, ConsumerInfo, ConsumersInfo, Delivered, Delivery, PeekState, Peeked, Published,
+    Reply, SessionInfo, Settled, StatusInfo, Welcome,
 };
 use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
@@ -308,6 +308,8 @@ pub fn requests() -> Vec<Request> {
             limit: 105,
         },
         Request::Status,
+        Request::Backup { keep: 7 },
+        Request::ListBackups,
         Request::Publish {
             handle: 1,
             stamp: STAMP,
@@ -537,6 +539,8 @@ pub fn replies() -> Vec<Reply> {
             disk_free: 13,
             disk_reserve: 14,
         }),
+        Reply::BackedUp { backup: backup(), added_bytes: 5, duration_ms: 6 },
+        Reply::Backups(vec![backup()]),
         Reply::Published(vec![
             (2, Published::Accepted(10)),
             (1, Published::Duplicate(4)),
@@ -588,6 +592,10 @@ fn explained() -> Explained {
     }
 }
 
+fn backup() -> BackupInfo {
+    BackupInfo { number: 1, when_ms: 2, files: 3, bytes: 4 }
+}
+
 /// The request's name. No wildcard: a new variant does not compile until it has a name and an example.
 pub fn request_name(request: &Request) -> &'static str {
     match request {
@@ -629,6 +637,8 @@ pub fn request_name(request: &Request) -> &'static str {
         Request::Consumers { .. } => "Consumers",
         Request::Trace { .. } => "Trace",
         Request::Status => "Status",
+        Request::Backup { .. } => "Backup",
+        Request::ListBackups => "ListBackups",
     }
 }
 
@@ -661,13 +671,15 @@ pub fn reply_name(reply: &Reply) -> &'static str {
         Reply::Consumers(_) => "Consumers",
         Reply::Traced { .. } => "Traced",
         Reply::Status(_) => "Status",
+        Reply::BackedUp { .. } => "BackedUp",
+        Reply::Backups(_) => "Backups",
     }
 }
 
 /// How many requests and replies there are; the lists above begin with one example of each.
-pub const REQUESTS: usize = 38;
+pub const REQUESTS: usize = 40;
 /// See [`REQUESTS`].
-pub const REPLIES: usize = 26;
+pub const REPLIES: usize = 28;
 
 /// The request number of all example requests, and of replies that answer one.
 pub const NUMBER: u32 = 9;

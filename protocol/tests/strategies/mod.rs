@@ -12,8 +12,8 @@ use postrider_protocol::limits;
 use postrider_protocol::message::{DeadLetterInfo, Message, Record};
 use postrider_protocol::options::{Allowed, EntityKind, Options, TABLE, UNSET};
 use postrider_protocol::reply::{
-    CauseInfo, ConsumerInfo, ConsumersInfo, Delivered, Delivery, PeekState, Peeked, Published, Reply, Runs,
-    SessionInfo, Settled, StatusInfo, Welcome,
+    BackupInfo, CauseInfo, ConsumerInfo, ConsumersInfo, Delivered, Delivery, PeekState, Peeked, Published,
+    Reply, Runs, SessionInfo, Settled, StatusInfo, Welcome,
 };
 use postrider_protocol::request::{
     Cause, Flow, Hello, Listing, OpenReceiver, Operation, ReceiveMode, Request, ScheduledAction, Selection,
@@ -426,6 +426,8 @@ pub fn requests() -> Vec<BoxedStrategy<Request>> {
             })
             .boxed(),
         Just(Request::Status).boxed(),
+        any::<u32>().prop_map(|keep| Request::Backup { keep }).boxed(),
+        Just(Request::ListBackups).boxed(),
     ]
     .into_iter()
     .chain(session_requests())
@@ -677,6 +679,15 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
+fn backup() -> impl Strategy<Value = BackupInfo> {
+    any::<([u32; 2], [u64; 2])>().prop_map(|([number, files], [when_ms, bytes])| BackupInfo {
+        number,
+        when_ms,
+        files,
+        bytes,
+    })
+}
+
 fn status() -> impl Strategy<Value = StatusInfo> {
     (text(), any::<u128>(), any::<u64>(), any::<[u64; 13]>()).prop_map(|(version, cluster, node, numbers)| {
         let [
@@ -774,6 +785,14 @@ pub fn replies() -> Vec<BoxedStrategy<Reply>> {
             .prop_map(|(state, changed_ms)| Reply::SessionState { state, changed_ms })
             .boxed(),
         status().prop_map(Reply::Status).boxed(),
+        (backup(), any::<[u64; 2]>())
+            .prop_map(|(backup, [added_bytes, duration_ms])| Reply::BackedUp {
+                backup,
+                added_bytes,
+                duration_ms,
+            })
+            .boxed(),
+        vec(backup(), 0..4).prop_map(Reply::Backups).boxed(),
     ]
 }
 

@@ -51,6 +51,8 @@ const COMMANDS: &[&[&str]] = &[
     &["trace"],
     &["verify"],
     &["recover"],
+    &["backup"],
+    &["restore"],
     &["status"],
     &["completions"],
 ];

@@ -1,5 +1,6 @@
 //! The command line against the real binary: every command, every format, every exit code.
 
+mod backup;
 mod browse;
 mod deadletters;
 mod entities;

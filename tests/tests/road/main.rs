@@ -1,6 +1,7 @@
 //! The main road: the client against the real binary, feature by feature.
 
 mod admin;
+mod backup;
 mod breaker;
 mod browse;
 mod deadletters;

@@ -38,13 +38,14 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("store", &[], &["postrider_client", "tokio"]),
     ("engine", &["store"], &["postrider_client", "rocksdb"]),
     ("gate", &[], &["postrider_client", "postrider_core", "rocksdb", "tokio"]),
+    ("backup", &["store"], &["postrider_client", "postrider_core", "rocksdb", "tokio"]),
     (
         "native",
-        &["engine", "gate"],
+        &["engine", "gate", "backup"],
         &["postrider_client", "rocksdb", "postrider_core::shard", "postrider_core::queue"],
     ),
     ("offline", &["store"], &["postrider_client", "rocksdb", "tokio"]),
-    ("server", &["store", "engine", "gate", "native"], &["postrider_client", "rocksdb"]),
+    ("server", &["store", "engine", "gate", "backup", "native"], &["postrider_client", "rocksdb"]),
     ("config", &[], &["postrider_client", "postrider_core", "rocksdb", "tokio"]),
     ("cli", &["config"], &["postrider_core", "rocksdb"]),
 ];
