@@ -6,7 +6,7 @@ use fastrand::Rng;
 use postrider::engine::{
     Identity, Job, Outbox, Outgoing, OutgoingDelivery, Parts, Placement, Query, Records, Turns,
 };
-use postrider::store::{LocalLog, StoreError};
+use postrider::store::{Disk as Room, LocalLog, StoreError};
 use postrider_core::command::{Change, Command, OpenReceiver, Operation, Owner, Ticket};
 use postrider_core::context::Places;
 use postrider_protocol::name::Address;
@@ -34,6 +34,8 @@ impl Node {
         let turns = Turns::load(Parts {
             log: Box::new(LocalLog::new(disk.clone())),
             rows: Arc::new(disk.clone()),
+            // How full it is the simulation says by failing.
+            disk: Arc::new(Room::unwatched()),
             clock: Box::new(NodeClock { time: time.clone(), since_ms: time.get().mono_ms }),
             entropy: Box::new(move || Ok(random.u64(..))),
             shards,
