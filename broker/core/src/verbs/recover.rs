@@ -187,12 +187,13 @@ impl Shard {
     }
 
     fn recover_lease(&mut self, rows: &dyn Rows, now: Now, id: u64, row: &LeaseRow) -> Result<(), Damage> {
+        let mut lease = Lease { dirty: false, ..Lease::new(row, None, now) };
+        // A page that is leaving has no lock left, whatever a row says that was not written again since.
+        let held = lease.places.iter().filter(|place| place.held).map(|place| place.page);
+        let pages: BTreeSet<u64> = held.filter(|page| self.leaves(row.queue, *page).is_none()).collect();
         let queue = self.queues.get_mut(&row.queue);
         let queue = queue
             .ok_or_else(|| Damage::new(format!("lease {id} is of {:?}, which is not there", row.queue)))?;
-        let mut lease = Lease { dirty: false, ..Lease::new(row, None, now) };
-        let pages: BTreeSet<u64> =
-            lease.places.iter().filter(|place| place.held).map(|place| place.page).collect();
         for first in pages {
             // A page whose messages are all settled is not there any more.
             if let Some(page) = rows.get(&Key::Page(self.id, lease.queue, first))? {
