@@ -48,6 +48,7 @@ test-core: setup ## run the core's tests alone, without RocksDB [ARGS=...]
 # A broker with places to die at, under a name of its own; `postrider` is then what it was.
 failpoints: build
 	cargo build --release -p postrider --features failpoints
+	rm -f $(BIN)/postrider-failpoints
 	mv $(BIN)/postrider $(BIN)/postrider-failpoints
 	cargo build --release -p postrider
 
@@ -85,6 +86,7 @@ endif
 # A broker that has a fault when it is told to, and places to die at, under a name of its own.
 sabotage: build ## see that the tests notice faults, and write down how soon
 	cargo build --release -p postrider --features failpoints,sabotage
+	rm -f $(BIN)/postrider-sabotage
 	mv $(BIN)/postrider $(BIN)/postrider-sabotage
 	cargo build --release -p postrider
 	cargo test --release -p postrider-tests --test sabotage -- --nocapture $(ARGS)

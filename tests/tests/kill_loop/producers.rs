@@ -11,6 +11,10 @@ use tokio_util::sync::CancellationToken;
 const PRODUCERS: u64 = 8;
 /// Confirms that one lets wait.
 const UNCONFIRMED: usize = 2;
+/// The target of a message is that of the one so many before it.
+const TARGETS: u64 = world::TARGETS.len() as u64;
+/// About as many as a producer sends between two kills.
+const EARLIER: u64 = 40 * TARGETS;
 
 /// Producers at work.
 pub struct Producers {
@@ -25,7 +29,7 @@ impl Producers {
         for producer in 0..PRODUCERS {
             let client = broker::client(url).connect().await.expect("the broker takes the connection");
             let mut senders = BTreeMap::new();
-            for number in 0..6 {
+            for number in 0..TARGETS {
                 let target = world::target(number);
                 senders.insert(target, client.sender(target).await.expect("a sender"));
             }
@@ -40,6 +44,14 @@ impl Producers {
     pub async fn stop(self) {
         self.over.cancel();
         self.tasks.join_all().await;
+    }
+}
+
+/// Which message follows this one into the window of duplicates: the same once more, and one from before the last kill.
+fn sent_again(number: u64) -> Option<u64> {
+    match number % (2 * TARGETS) {
+        0..TARGETS => Some(number),
+        _ => number.checked_sub(EARLIER),
     }
 }
 
@@ -59,7 +71,8 @@ impl Producer {
             let id = history::id(self.number, number);
             self.history.add([Event::Sending(world::sending(id))]);
             self.send(id).await;
-            if world::target(id) == ONCE && number % 4 == 0 {
+            if let Some(number) = sent_again(number).filter(|_| world::target(id) == ONCE) {
+                let id = history::id(self.number, number);
                 self.history.add([Event::SendingAgain { id }]);
                 self.send(id).await;
             }

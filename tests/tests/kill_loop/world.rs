@@ -17,8 +17,8 @@ pub const ONCE: &str = "payments";
 pub const SESSIONS: &str = "baskets";
 pub const TOPIC: &str = "events";
 
-/// Where messages are sent.
-const TARGETS: [&str; 6] = [PLAIN, EXPIRING, FLEETING, ONCE, SESSIONS, TOPIC];
+/// Where messages are sent, in turn.
+pub const TARGETS: [&str; 6] = [PLAIN, EXPIRING, FLEETING, ONCE, SESSIONS, TOPIC];
 
 /// Everything that holds messages, dead letters aside.
 pub const PLACES: [&str; 8] = [
