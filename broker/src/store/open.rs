@@ -298,6 +298,31 @@ mod tests {
     }
 
     #[test]
+    fn a_last_write_that_was_never_synced_is_left_out() {
+        let (_folder, dir) = written();
+        // A power cut makes the log longer, by a write that is not all there; the watermark knows nothing of it.
+        let log = logs(&dir).pop().unwrap();
+        let sound = fs::read(&log).unwrap();
+        let torn = [&sound[..], &[0; 20_000], &[9; 200_000], &[0; 5_000]].concat();
+        fs::write(&log, torn).unwrap();
+        assert_eq!(examine(&dir).unwrap().problem, None);
+        assert_eq!(open(&dir, 3).unwrap().0.sequence(), 11);
+        assert_eq!(open(&dir, 3).unwrap().0.sequence(), 11, "once and for all");
+    }
+
+    #[test]
+    fn damage_before_the_last_write_is_refused() {
+        let (_folder, dir) = written();
+        let log = logs(&dir).pop().unwrap();
+        let mut damaged = fs::read(&log).unwrap();
+        let place = damaged.len() - 200;
+        damaged[place] ^= 1;
+        fs::write(&log, damaged).unwrap();
+        let error = open(&dir, 3).err().unwrap().to_string();
+        assert!(error.contains("cannot be opened: Corruption"), "{error}");
+    }
+
+    #[test]
     fn a_log_that_is_gone_is_noticed() {
         let (_folder, dir) = written();
         logs(&dir).iter().for_each(|log| fs::remove_file(log).unwrap());

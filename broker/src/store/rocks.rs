@@ -1,7 +1,7 @@
 //! Rows in RocksDB. The settings and why: `docs/decisions/rocksdb-settings.md`.
 
 use super::watermark::Watermark;
-use super::{Disk, Store, StoreError, StoreRow, room};
+use super::{Disk, Store, StoreError, StoreRow, framing, room};
 use crate::sabotage::{self, Switch};
 use bytes::Bytes;
 use postrider_core::apply::Write;
@@ -38,16 +38,14 @@ impl RocksStore {
         Self::opened(path, DB::open(&options, path))
     }
 
-    /// Opens the database at `path`, which must be there.
+    /// Opens the database at `path`, which must be there. A last write in its log that is not all there is left out.
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
-        Self::opened(path, DB::open(&options(), path))
+        Self::opened(path, DB::open(&options_for(path)?, path))
     }
 
     /// Opens the database at `path` with what its log has before the first damage in it.
     pub fn open_up_to_the_damage(path: &Path) -> Result<Self, StoreError> {
-        let mut options = options();
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        Self::opened(path, DB::open(&options, path))
+        Self::opened(path, DB::open(&up_to_the_damage(), path))
     }
 
     /// Makes a new manifest for the tables and logs at `path` that can be read, and opens that.
@@ -59,9 +57,9 @@ impl RocksStore {
         Self::opened(path, DB::open(&options, path))
     }
 
-    /// Opens the database at `path` to read it, and changes nothing in it. Commits fail.
+    /// Opens the database at `path` to read what [`Self::open_existing`] finds in it, and changes nothing. Commits fail.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        Self::opened(path, DB::open_for_read_only(&options(), path, false))
+        Self::opened(path, DB::open_for_read_only(&options_for(path)?, path, false))
     }
 
     fn opened(path: &Path, db: Result<DB, rocksdb::Error>) -> Result<Self, StoreError> {
@@ -126,6 +124,20 @@ fn options() -> Options {
     blocks.set_format_version(6);
     blocks.set_bloom_filter(FILTER_BITS, false);
     options.set_block_based_table_factory(&blocks);
+    options
+}
+
+/// What the database at `path` is opened with, which its logs tell.
+fn options_for(path: &Path) -> Result<Options, StoreError> {
+    let ends_torn = framing::ends_torn(path).map_err(|error| {
+        StoreError::new(format!("the store in {} cannot be read: {error}", path.display()))
+    })?;
+    Ok(if ends_torn { up_to_the_damage() } else { options() })
+}
+
+fn up_to_the_damage() -> Options {
+    let mut options = options();
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options
 }
 

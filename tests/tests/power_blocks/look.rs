@@ -3,7 +3,7 @@
 use super::books::Found;
 use super::load;
 use bytes::Bytes;
-use postrider::offline::{recover, verify};
+use postrider::offline::verify;
 use postrider::store::{DataDir, RocksStore, StoreError, open};
 use postrider_client::EntityKind;
 use postrider_core::context::{Damage, Rows};
@@ -19,42 +19,14 @@ use std::path::Path;
 /// The shards of a new store.
 const SHARDS: u16 = 16;
 
-/// What there was.
-pub struct Looked {
-    pub found: Found,
-    /// A start refused it, and it was recovered without a loss.
-    pub was_refused: bool,
-}
-
 /// Opens it as a start does, and looks for messages; then `verify` has to find it sound, counters included. What is wrong
 /// is told in words.
-pub fn look(dir: &Path) -> Result<Looked, String> {
-    let (found, was_refused) = match found(dir) {
-        Err(error) if is_torn(&error) => {
-            recovered(dir, &error)?;
-            (found(dir), true)
-        }
-        found => (found, false),
-    };
-    let found = found.map_err(|error| error.to_string())?;
+pub fn look(dir: &Path) -> Result<Found, String> {
+    let found = found(dir).map_err(|error| error.to_string())?;
     let verified = verify(dir, &mut |_| ()).map_err(|error| error.to_string())?;
-    if !verified.problems.is_empty() {
-        return Err(verified.problems.join("; "));
-    }
-    Ok(Looked { found, was_refused })
-}
-
-/// Whether it may be the log's last write, not all of which is there: where that is long, and another file is synced
-/// meanwhile, ext4 can leave the log longer than its data.
-fn is_torn(error: &StoreError) -> bool {
-    error.what.contains("cannot be opened: Corruption: ")
-}
-
-/// Lets it be recovered, which must not cost anything that the watermark counts.
-fn recovered(dir: &Path, error: &StoreError) -> Result<(), String> {
-    match recover(dir, true, &mut |_| ()) {
-        Ok(recovered) if recovered.lost_writes == Some(0) => Ok(()),
-        other => Err(format!("{error}; {other:?}")),
+    match verified.problems.as_slice() {
+        [] => Ok(found),
+        problems => Err(problems.join("; ")),
     }
 }
 
