@@ -4,7 +4,6 @@
 use fastrand::Rng;
 use postrider::offline::verify;
 use postrider_client::Options;
-use postrider_tests::broker::Program;
 use postrider_tests::checker::assert_none;
 use postrider_tests::disk::Disk;
 use postrider_tests::history::{Event, History, Verb, now_ms};
@@ -28,7 +27,7 @@ async fn every_invariant_holds_over_power_cuts() {
     let mut random = Rng::with_seed(seed);
     let disk = Disk::new(DISK_BYTES);
     disk.mount();
-    let mut broker = Broker::start_at(&disk.root().join("data"), Program::default());
+    let mut broker = disk.broker();
     let client = broker.client().await;
     load::create(&client, &Options::new()).await.expect("entities");
     let (history, mut checking) = (History::new(), load::checker().begin());

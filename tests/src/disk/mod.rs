@@ -1,5 +1,6 @@
 //! Disks that a test makes, mounts and takes the power from: images with an ext4 on a loop device. Needs root.
 
+use crate::broker::{Broker, Program};
 use crate::wait::{DEADLINE, eventually};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -68,6 +69,12 @@ impl Disk {
     /// has for a moment what another one has open, and what was mounted there is busy.
     pub fn attach(&self) {
         self.device(&self.image());
+    }
+
+    /// A broker with its data there, which may fill it.
+    pub fn broker(&self) -> Broker {
+        let environment = vec![("POSTRIDER_DISK_RESERVE", "0".to_owned())];
+        Broker::start_at(&self.root().join("data"), Program { environment, ..Program::default() })
     }
 
     /// Takes it away in order: what was not written yet is, unless the power was cut.
