@@ -56,18 +56,27 @@ failpoints: build
 FAULTS := clocks fanout_kills kill_loop simulation
 # Those that need root, loop devices and qemu-storage-daemon.
 DISK_FAULTS := disk power_blocks power_ext4
+# Histories in each of the model's four worlds.
+HISTORIES := 5000
 
-test-faults: failpoints ## kill the broker again and again, and let its clock jump [POSTRIDER_KILLS=...]
-	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS)
+test-faults: failpoints ## break things: kills, clocks, disks, power, and faults that tests must notice [FAULTS="clocks ..."]
+	PROPTEST_CASES=$(HISTORIES) cargo test --release -p postrider-core --test model
+	$(if $(FAULTS),cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS))
+	$(if $(DISK_FAULTS),@$(MAKE) --no-print-directory test-disk-faults)
+	@$(MAKE) --no-print-directory sabotage
 
-test-disk-faults: build ## cut its power and fill its disk, as root [POSTRIDER_CUTS=...] [POSTRIDER_FILLS=...]
+test-disk-faults: build
+	@scripts/setup-disks || { code=$$?; [ $$code -eq 77 ] && exit; exit $$code; }; \
 	cargo test --release -p postrider-tests --no-fail-fast $(DISK_FAULTS:%=--test %) $(ARGS)
 
-test-faults-long: export POSTRIDER_KILLS ?= 500
+test-faults-long: export POSTRIDER_KILLS ?= 2000
 test-faults-long: export POSTRIDER_CUTS ?= 1000
 test-faults-long: export POSTRIDER_BLOCK_CUTS ?= 50000
 test-faults-long: export POSTRIDER_FILLS ?= 50
-test-faults-long: test-faults test-disk-faults ## all of them for longer, as before a release [POSTRIDER_KILLS=500]
+test-faults-long: export POSTRIDER_SEEDS ?= 20000
+test-faults-long: HISTORIES := 20000
+test-faults-long: test-faults ## the same as before a release: some hours [POSTRIDER_KILLS=2000]
+	POSTRIDER_DAMAGES=5000 cargo test --release -p postrider-tests --test damage
 
 # What it finds to go on from stays outside of the clone; what it breaks something with is in fuzz/artifacts.
 FUZZED := $(CACHE)/fuzz-corpus/$(TARGET)

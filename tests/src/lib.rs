@@ -15,5 +15,5 @@ pub mod tee;
 pub mod wait;
 
 pub use broker::Broker;
-pub use dose::dose;
+pub use dose::{DOSES, dose};
 pub use wait::{DEADLINE, eventually, pause, until};

@@ -1,7 +1,8 @@
 //! Do the tests notice? A broker gets one fault at a time, and the test that is there for it must fail. What came out
-//! goes into `docs/testing.md`. Run by `make sabotage`, which builds `postrider-sabotage`; `POSTRIDER_FAULTS` is a list
-//! of faults to try, for all where it is not set, and then nothing is written.
+//! goes into `docs/testing.md` with `UPDATE_GOLDEN=1`. Run by `make sabotage`, which builds `postrider-sabotage`;
+//! `POSTRIDER_FAULTS` is a list of faults to try, for all where it is not set.
 
+use postrider_tests::DOSES;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -67,7 +68,7 @@ fn each_fault_is_noticed() {
         }
     }
     assert!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
-    if only.is_none() {
+    if only.is_none() && std::env::var_os("UPDATE_GOLDEN").is_some() {
         write_down(&rows);
     }
 }
@@ -91,6 +92,9 @@ fn build(cases: &[&Case]) {
 fn run(fault: &str, target: &str, test: &str) -> Outcome {
     let mut cargo = cargo();
     cargo.args(["--test", target, "--", "--exact", test]).env("POSTRIDER_SABOTAGE", fault);
+    DOSES.iter().for_each(|dose| {
+        cargo.env_remove(dose);
+    });
     let start = Instant::now();
     let output = cargo.output().expect("cargo can be started");
     let took = start.elapsed();

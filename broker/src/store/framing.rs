@@ -179,9 +179,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_recycled_log_is_found_wherever_it_is() {
-        let found = |content: &[u8]| {
-            with_log(content, |dir| first_bad(dir).unwrap().map(|(_, place)| place))
-        };
+        let found = |content: &[u8]| with_log(content, |dir| first_bad(dir).unwrap().map(|(_, place)| place));
         assert_eq!(found(&sound()), None);
         assert_eq!(found(&[record(WHOLE, 100), record(5, 3)].concat()), Some(107));
         assert_eq!(found(&[sound(), record(7, 3)].concat()), Some(BLOCK as u64 + 24));

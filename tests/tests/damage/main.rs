@@ -10,12 +10,13 @@ use postrider::offline::verify;
 use postrider::store::{DataDir, RocksStore, StoreError, open};
 use postrider_core::context::Rows;
 use postrider_core::key::{Key, KeyRange};
+use postrider_tests::dose;
 use postrider_tests::tee::AllRows;
 use sample::{Ending, Sample};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Damages of one run, unless `POSTRIDER_TEST_DAMAGES` says how many.
+/// Damages of one run, unless `POSTRIDER_DAMAGES` says how many.
 const DAMAGES: usize = 500;
 /// One of so many goes through the real program as well.
 const THROUGH_THE_PROGRAM: usize = 20;
@@ -38,9 +39,8 @@ enum Fate {
 
 #[test]
 fn a_damaged_store_is_refused_or_whole() {
-    let seed =
-        std::env::var("POSTRIDER_TEST_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
-    let damages = std::env::var("POSTRIDER_TEST_DAMAGES").map_or(DAMAGES, |text| text.parse().unwrap());
+    let seed = dose("POSTRIDER_SEED", fastrand::usize(..)) as u64;
+    let damages = dose("POSTRIDER_DAMAGES", DAMAGES);
     eprintln!("seed {seed}, {damages} damages");
     let mut random = fastrand::Rng::with_seed(seed);
     let samples = [Ending::Killed, Ending::Stopped].map(Sample::make);

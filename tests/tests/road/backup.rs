@@ -117,5 +117,8 @@ async fn one_backup_at_a_time() {
     let made = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert!(made > 0 && admin.backups().await.expect("a list").len() == made, "{outcomes:?}");
     let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
-    assert!(refused.map(postrider_client::Error::code).all(|code| code == Some(ErrorCode::Busy)), "{outcomes:?}");
+    assert!(
+        refused.map(postrider_client::Error::code).all(|code| code == Some(ErrorCode::Busy)),
+        "{outcomes:?}"
+    );
 }

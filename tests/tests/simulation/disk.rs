@@ -1,6 +1,7 @@
 //! A disk that fails when it is told to, and a clock that jumps when it is told to.
 
 use bytes::Bytes;
+use fastrand::Rng;
 use postrider::engine::Clock;
 use postrider::store::{MemoryStore, Store, StoreError};
 use postrider_core::apply::Write;
@@ -44,6 +45,15 @@ pub struct Disk {
 struct State {
     next: Option<Fault>,
     failed: Option<Fault>,
+    flipped: Option<Flipped>,
+}
+
+/// A row with a wrong bit.
+struct Flipped {
+    key: Vec<u8>,
+    bit: usize,
+    /// Somebody has read it.
+    is_seen: bool,
 }
 
 impl Disk {
@@ -52,14 +62,49 @@ impl Disk {
         self.state().next = Some(fault);
     }
 
-    /// The fault that was met since the last start.
-    pub fn failed(&self) -> Option<Fault> {
-        self.state().failed
+    /// Whether a fault was met since the last start.
+    pub fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
     }
 
-    /// A sound disk again, with what it had.
+    /// A disk that takes batches again, with what it had.
     pub fn repair(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        (state.next, state.failed) = (None, None);
+    }
+
+    /// A bit of a page is read wrong from now on. Pages alone have checksums of their own; what looks after all other rows
+    /// is not in the simulation.
+    pub fn flip(&self, random: &mut Rng) {
+        let is_page = |key: &Vec<u8>| matches!(Key::decode(key), Ok(Key::Page(..)));
+        let pages = self.content().into_iter().filter(|(key, _)| is_page(key));
+        let page = random.choice(pages.collect::<Vec<_>>());
+        self.state().flipped = page.map(|(key, value)| {
+            let bit = random.usize(..value.len() * 8);
+            Flipped { key, bit, is_seen: false }
+        });
+    }
+
+    /// Puts a wrong bit right that was read; says whether there was one.
+    pub fn put_right(&self) -> bool {
+        let mut state = self.state();
+        let seen = state.flipped.take_if(|flipped| flipped.is_seen);
+        state.failed = state.failed.or(seen.as_ref().map(|_| Fault::IoError));
+        seen.is_some()
+    }
+
+    /// What is read of a row.
+    fn read(&self, key: &[u8], value: Bytes) -> Bytes {
+        let mut state = self.state();
+        match &mut state.flipped {
+            Some(flipped) if flipped.key == key => {
+                flipped.is_seen = true;
+                let mut bytes = value.to_vec();
+                bytes[flipped.bit / 8] ^= 1 << (flipped.bit % 8);
+                bytes.into()
+            }
+            _ => value,
+        }
     }
 
     /// All that it has.
@@ -98,11 +143,11 @@ impl Store for Disk {
 
 impl Rows for Disk {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, Damage> {
-        self.rows.get(key)
+        Ok(self.rows.get(key)?.map(|value| self.read(&key.encode(), value)))
     }
 
     fn scan(&self, range: &KeyRange, visit: &mut Visit<'_>) -> Result<(), Damage> {
-        self.rows.scan(range, visit)
+        self.rows.scan(range, &mut |key, value| visit(key, &self.read(key, Bytes::copy_from_slice(value))))
     }
 }
 

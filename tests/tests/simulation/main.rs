@@ -29,7 +29,7 @@ impl Drop for Seed {
 
 #[test]
 fn every_invariant_holds_for_random_seeds() {
-    let (start, mut messages, mut crashes) = (Instant::now(), 0, 0);
+    let (start, mut messages, mut crashes, mut flips) = (Instant::now(), 0, 0, 0);
     let alone = dose("POSTRIDER_SEED", usize::MAX);
     let seeds = if alone == usize::MAX { 0..dose("POSTRIDER_SEEDS", SEEDS) } else { alone..alone + 1 };
     for number in seeds.clone() {
@@ -39,9 +39,16 @@ fn every_invariant_holds_for_random_seeds() {
             println!("{}", outcome.log);
         }
         assert_none(&outcome.problems, &format!("seed {number}"));
-        (messages, crashes) = (messages + outcome.messages, crashes + outcome.crashes);
+        messages += outcome.messages;
+        crashes += outcome.crashes;
+        flips += outcome.flips;
     }
-    println!("{} seeds, {messages} messages, {crashes} crashes in {:?}", seeds.len(), start.elapsed());
+    let seeds = seeds.len();
+    println!(
+        "{seeds} seeds, {messages} messages, {crashes} crashes, {flips} wrong bits noticed in {:?}",
+        start.elapsed()
+    );
+    assert!(flips >= seeds / 50, "too few wrong bits were noticed");
 }
 
 #[test]

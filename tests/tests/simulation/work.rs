@@ -98,7 +98,9 @@ impl Client {
             session = SessionWish::Next;
             let given_up: Vec<_> =
                 std::mem::take(&mut consumer.in_hand).into_iter().map(|(it, _)| it).collect();
+            // What is to be released was said to be, when that was asked for.
             let waiting = self.waiting.values().flat_map(|pending| pending.settlings());
+            let waiting = waiting.filter(|it| it.verb != Verb::Release);
             let released = given_up.into_iter().chain(waiting);
             out.events.extend(released.map(|it| Event::Settling(Settling { verb: Verb::Release, ..it })));
         } else {

@@ -1,19 +1,16 @@
 //! The simulation: what happens when, all of it drawn from one seed.
 
+mod count;
+
 use super::client::{Client, Moment, Out, Request, Said, Work};
 use super::disk::{Disk, Fault, Time};
 use super::node::Node;
 use super::work::{Consumer, Producer};
 use super::world::{self, PLACES};
 use fastrand::Rng;
-use postrider::engine::Query;
-use postrider_core::command::Question;
+use postrider::store::StoreError;
 use postrider_core::key::Key;
-use postrider_protocol::entity::EntityInfo;
-use postrider_protocol::name::{Address, EntityName};
-use postrider_protocol::reply::{PeekState, Reply};
-use postrider_protocol::request::States;
-use postrider_tests::checker::{Checker, DEAD_LETTERS};
+use postrider_tests::checker::Checker;
 use postrider_tests::history::{Counts, Event};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -49,6 +46,8 @@ enum Happening {
     Kill,
     /// The next batch meets this.
     Arm(Fault),
+    /// A bit of a page is wrong from now on, and the process is killed, so that it has to read it.
+    Flip,
     Restart,
     /// The wall clock is set.
     Jump(i64),
@@ -74,6 +73,8 @@ pub struct Outcome {
     pub log: String,
     pub messages: usize,
     pub crashes: usize,
+    /// Wrong bits that were noticed.
+    pub flips: usize,
 }
 
 pub struct Simulation {
@@ -91,6 +92,7 @@ pub struct Simulation {
     events: Vec<Event>,
     log: String,
     crashes: usize,
+    flips: usize,
     jumps: bool,
     repeats: bool,
     slow: bool,
@@ -136,6 +138,7 @@ impl Simulation {
             events: Vec::new(),
             log: String::new(),
             crashes: 0,
+            flips: 0,
             jumps: random.u8(..3) == 0,
             repeats: random.bool(),
             slow: random.u8(..3) == 0,
@@ -180,6 +183,10 @@ impl Simulation {
             let after = self.random.u64(50..LOAD_MS);
             let fault = self.random.choice(Fault::ALL).filter(|_| self.random.bool());
             self.at(after, fault.map_or(Happening::Kill, Happening::Arm));
+        }
+        if self.random.u8(..4) == 0 {
+            let after = self.random.u64(50..LOAD_MS);
+            self.at(after, Happening::Flip);
         }
         for _ in 0..self.random.choice([0, 2, 15]).unwrap_or_default() {
             let (after, client) = (self.random.u64(10..LOAD_MS), self.random.usize(1..self.clients.len()));
@@ -243,6 +250,10 @@ impl Simulation {
             Happening::Break(client) => self.break_line(client),
             Happening::Kill => self.crash(),
             Happening::Arm(fault) => self.disk.arm(fault),
+            Happening::Flip => {
+                self.disk.flip(&mut self.random);
+                self.crash();
+            }
             Happening::Restart => self.restart(),
             Happening::Jump(by_ms) => {
                 self.time.jump(by_ms);
@@ -347,11 +358,15 @@ impl Simulation {
         self.let_out();
         match taken {
             Ok(()) => self.schedule_turn(),
-            Err(error) => {
-                assert!(self.disk.failed().is_some(), "the store fails by itself: {error}");
-                self.crash();
-            }
+            Err(error) => self.fail(&error),
         }
+    }
+
+    /// The store has failed, which ends the node. A bit that is wrong is put right: a backup has the row.
+    fn fail(&mut self, error: &StoreError) {
+        self.flips += usize::from(self.disk.put_right());
+        assert!(self.disk.has_failed(), "the store fails by itself: {error}");
+        self.crash();
     }
 
     /// What the node has let out is on its way, whatever becomes of the node.
@@ -400,73 +415,17 @@ impl Simulation {
     fn restart(&mut self) {
         self.disk.repair();
         let random = self.random.fork();
-        let node = Node::start(&self.disk, &self.time, self.shards, random);
-        self.node = Some(node.unwrap_or_else(|error| panic!("the broker does not start again: {error}")));
+        match Node::start(&self.disk, &self.time, self.shards, random) {
+            Ok(node) => self.node = Some(node),
+            Err(error) => {
+                let was_flipped = self.disk.put_right();
+                assert!(was_flipped, "the broker does not start again: {error}");
+                self.flips += 1;
+                return self.restart();
+            }
+        }
         self.count();
         self.schedule_turn();
-    }
-
-    /// I8: what is counted is what is found, unless time passes on it meanwhile.
-    fn count(&mut self) {
-        for place in PLACES {
-            let Some(before) = self.counted(place) else { continue };
-            let (active, locked) = self.scanned(place);
-            let (dead_letters, _) = self.scanned(&format!("{place}{DEAD_LETTERS}"));
-            if self.counted(place) == Some(before) {
-                let scanned = Counts { active, locked, dead_letters };
-                self.events.push(Event::Counted { at: place.to_owned(), counted: before, scanned });
-            }
-        }
-    }
-
-    fn query(&mut self, query: Query) -> Option<Reply> {
-        let reply = self.node.as_mut()?.query(query);
-        self.let_out();
-        match reply {
-            Ok(reply) => {
-                self.schedule_turn();
-                Some(reply)
-            }
-            Err(error) => {
-                assert!(self.disk.failed().is_some(), "the store fails by itself: {error}");
-                self.crash();
-                None
-            }
-        }
-    }
-
-    fn info(&mut self, place: &str) -> Option<EntityInfo> {
-        match self.query(Query::Get(EntityName::new(place).expect("a name")))? {
-            Reply::Entity(info) => Some(*info),
-            _ => None,
-        }
-    }
-
-    fn counted(&mut self, place: &str) -> Option<Counts> {
-        let counters = self.info(place)?.counters;
-        let (active, locked, dead_letters) = (counters.active, counters.locked, counters.dead_letters);
-        Some(Counts { active, locked, dead_letters })
-    }
-
-    /// Messages that a look at all of an address finds, and how many of them are locked.
-    fn scanned(&mut self, at: &str) -> (u64, u64) {
-        let address = Address::parse(at).expect("an address");
-        let (mut from, mut found, mut locked) = (0, 0, 0);
-        loop {
-            let question = Question::Peek { from, limit: 0, states: States::ALL, filter: String::new() };
-            match self.query(Query::Queue(address.clone(), question)) {
-                Some(Reply::Peeked { messages, next }) => {
-                    found += messages.len() as u64;
-                    let is_locked = messages.iter().filter(|message| message.state == PeekState::Locked);
-                    locked += is_locked.count() as u64;
-                    from = next;
-                }
-                _ => return (found, locked),
-            }
-            if from == 0 {
-                return (found, locked);
-            }
-        }
     }
 
     /// I11: without faults everything comes to its end.
@@ -511,6 +470,7 @@ impl Simulation {
             log: std::mem::take(&mut self.log),
             messages,
             crashes: self.crashes,
+            flips: self.flips,
         }
     }
 }
