@@ -19,7 +19,7 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults test-disk-faults test-faults-long sabotage fuzz bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults fault test-faults-long sabotage fuzz bench lint check fmt
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,15 +59,19 @@ DISK_FAULTS := disk power_blocks power_ext4
 # Histories in each of the model's four worlds.
 HISTORIES := 5000
 
-test-faults: failpoints ## break things: kills, clocks, disks, power, and faults that tests must notice [FAULTS="clocks ..."]
+test-faults: failpoints ## break things: kills, clocks, disks, power, and faults that tests must notice
 	PROPTEST_CASES=$(HISTORIES) cargo test --release -p postrider-core --test model
-	$(if $(FAULTS),cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %) $(ARGS))
-	$(if $(DISK_FAULTS),@$(MAKE) --no-print-directory test-disk-faults)
+	cargo test --release -p postrider-tests --no-fail-fast $(FAULTS:%=--test %)
+	@scripts/setup-disks || { code=$$?; [ $$code -eq 77 ] && exit; exit $$code; }; \
+	cargo test --release -p postrider-tests --no-fail-fast $(DISK_FAULTS:%=--test %)
 	@$(MAKE) --no-print-directory sabotage
 
-test-disk-faults: build
-	@scripts/setup-disks || { code=$$?; [ $$code -eq 77 ] && exit; exit $$code; }; \
-	cargo test --release -p postrider-tests --no-fail-fast $(DISK_FAULTS:%=--test %) $(ARGS)
+fault: failpoints ## some of them alone [TARGET="kill_loop simulation"] [ARGS=...]
+ifndef TARGET
+	@echo 'some of these, as in make fault TARGET="clocks disk": $(FAULTS) $(DISK_FAULTS)'
+else
+	cargo test --release -p postrider-tests --no-fail-fast $(TARGET:%=--test %) $(ARGS)
+endif
 
 test-faults-long: export POSTRIDER_KILLS ?= 2000
 test-faults-long: export POSTRIDER_CUTS ?= 1000

@@ -16,17 +16,17 @@ use postrider_tests::disk::Disk;
 use postrider_tests::{dose, pause};
 use replica::Replica;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Cuts; as many as twice the log's entries are all there is without chance, and as many with it.
+/// Cuts, and those of one recording, of which there are as many as it takes.
 const CUTS: usize = 1_000;
+const CUTS_OF_ONE: usize = 1_000;
 const DISK_BYTES: u64 = 256 << 20;
 /// Replicas that are looked at side by side: a look waits a lot.
 const REPLICAS: usize = 4;
 /// How long there is load before each end of a broker.
-const LIFE: Duration = Duration::from_millis(1_200);
+const LIFE: Duration = Duration::from_millis(600);
 /// Acknowledged messages whose write is looked for by the beginning of their bodies, and those of them that must be found.
 const LOOKED_FOR: usize = 30;
 const BEGINNING: usize = 16;
@@ -37,11 +37,6 @@ struct Recorded {
     before: Vec<u8>,
     log: Log,
     books: Books,
-}
-
-fn recorded() -> &'static Recorded {
-    static RECORDED: OnceLock<Recorded> = OnceLock::new();
-    RECORDED.get_or_init(|| tokio::runtime::Runtime::new().expect("a runtime").block_on(record()))
 }
 
 async fn record() -> Recorded {
@@ -68,11 +63,21 @@ async fn record() -> Recorded {
     recorded
 }
 
-#[test]
-fn a_cut_behind_any_write_leaves_all_that_was_acknowledged() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_behind_any_write_leaves_all_that_was_acknowledged() {
     let (cuts, seed) = (dose("POSTRIDER_BLOCK_CUTS", CUTS), fastrand::u64(..));
     eprintln!("seed {seed}");
-    let (recorded, start) = (recorded(), Instant::now());
+    let (start, mut entries) = (Instant::now(), 0);
+    for first in (0..cuts).step_by(CUTS_OF_ONE) {
+        let recorded = record().await;
+        entries += recorded.log.entries.len();
+        cut_all(&recorded, CUTS_OF_ONE.min(cuts - first), seed.wrapping_add(first as u64));
+    }
+    println!("{cuts} cuts of {entries} entries in {:?}", start.elapsed());
+}
+
+/// Cuts a recording at so many points.
+fn cut_all(recorded: &Recorded, cuts: usize, seed: u64) {
     let replicas = (0..REPLICAS).map(|_| Replica::new(&recorded.log, &recorded.before));
     let replicas: Vec<_> = replicas.collect();
     thread::scope(|scope| {
@@ -81,7 +86,6 @@ fn a_cut_behind_any_write_leaves_all_that_was_acknowledged() {
             scope.spawn(move || look_at(replica, recorded, numbers, cuts, seed));
         }
     });
-    println!("{cuts} cuts, {:?} each", start.elapsed() / cuts as u32);
 }
 
 /// Looks at some of all cuts, which are spread over the log: one with everything that was written, one by chance.
@@ -112,9 +116,9 @@ fn looked_at(disk: &Disk) -> Result<Found, String> {
 }
 
 /// The control: a cut before the write that carries an acknowledged message shows that it is missing.
-#[test]
-fn a_cut_before_the_write_is_noticed() {
-    let Recorded { before, log, books } = recorded();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_before_the_write_is_noticed() {
+    let Recorded { before, log, books } = &record().await;
     // What is at the idle subscription has to be there until the end.
     let ids: Vec<_> = books.lives.keys().copied().filter(|id| places(*id) == SUBSCRIPTIONS).collect();
     let some = ids.iter().step_by(ids.len() / LOOKED_FOR);
