@@ -1,5 +1,5 @@
-//! A look at the files that RocksDB reads record by record, its logs and manifests, before it reads them. It sees two
-//! things that RocksDB 11.12 does not:
+//! A look at the files that RocksDB reads record by record, its logs and manifests, before it reads them. It can name the
+//! place of damage in a log, and sees two things that RocksDB 11.12 does not:
 //!
 //! - A flipped bit that makes a record into one of a recycled log: RocksDB takes it for a bad one, comes back to it, and reads
 //!   for ever. Logs are never recycled here, so that such a record is damage.
@@ -33,49 +33,78 @@ enum Found {
     Recycled,
 }
 
-/// What a log is like.
+/// What the logs and manifests of a database are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing is wrong that is seen here.
+    Sound,
+    /// The last write in the last log is not all there. Only that one may not have been synced.
+    EndsTorn,
+    /// This file is damaged at this place.
+    Damaged(PathBuf, u64),
+}
+
+/// What one log is like, and where something is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Log {
     Whole,
-    /// Its last write is not all there. Only that one may not have been synced.
-    Torn,
+    /// Its last write is not all there.
+    Torn(u64),
     /// A write follows what is not all there.
-    Damaged,
+    Damaged(u64),
+}
+
+/// Looks at the logs and manifests of a database.
+pub fn look(store: &Path) -> io::Result<Look> {
+    let (mut logs, manifests): (Vec<_>, Vec<_>) = files(store)?.into_iter().partition(|path| is_log(path));
+    // Their names are numbers with zeros in front.
+    logs.sort();
+    let mut last = Log::Whole;
+    for log in logs {
+        last = look_at(&log)?;
+        if let Log::Damaged(place) = last {
+            return Ok(Look::Damaged(log, place));
+        }
+    }
+    for manifest in manifests {
+        if let Some(place) = recycled(&manifest)? {
+            return Ok(Look::Damaged(manifest, place));
+        }
+    }
+    Ok(if last == Log::Whole { Look::Sound } else { Look::EndsTorn })
 }
 
 /// The first file of a database, and the place in it, that RocksDB would not get past.
-pub fn first_bad(store: &Path) -> io::Result<Option<(PathBuf, u64)>> {
+pub fn first_recycled(store: &Path) -> io::Result<Option<(PathBuf, u64)>> {
     for path in files(store)? {
-        let mut recycled = None;
-        walk(&path, &mut |place, found| {
-            recycled = recycled.or((found == Found::Recycled).then_some(place));
-        })?;
-        if let Some(place) = recycled {
+        if let Some(place) = recycled(&path)? {
             return Ok(Some((path, place)));
         }
     }
     Ok(None)
 }
 
-/// Whether the last write in the logs of a database is not all there, and nothing else is wrong with them.
-pub fn ends_torn(store: &Path) -> io::Result<bool> {
-    let mut logs: Vec<_> = files(store)?.into_iter().filter(|path| is_log(path)).collect();
-    // Their names are numbers with zeros in front.
-    logs.sort();
-    let logs = logs.iter().map(|path| look_at(path)).collect::<io::Result<Vec<_>>>()?;
-    Ok(!logs.contains(&Log::Damaged) && logs.last() == Some(&Log::Torn))
+fn recycled(path: &Path) -> io::Result<Option<u64>> {
+    let mut first = None;
+    walk(path, &mut |place, found| {
+        first = first.or((found == Found::Recycled).then_some(place));
+    })?;
+    Ok(first)
 }
 
 fn look_at(log: &Path) -> io::Result<Log> {
-    let (mut what, mut is_open) = (Log::Whole, false);
-    walk(log, &mut |_, found| match found {
-        Found::Sound(WHOLE | FIRST) if what != Log::Whole => what = Log::Damaged,
-        Found::Sound(kind) => is_open = matches!(kind, FIRST | MIDDLE),
-        Found::Bad if what == Log::Whole => what = Log::Torn,
-        Found::Bad => {}
-        Found::Recycled => what = Log::Damaged,
+    let (mut what, mut open) = (Log::Whole, None);
+    walk(log, &mut |place, found| match (found, what) {
+        (Found::Sound(WHOLE | FIRST), Log::Torn(bad)) => what = Log::Damaged(bad),
+        (Found::Sound(kind), _) => open = matches!(kind, FIRST | MIDDLE).then_some(place),
+        (Found::Bad, Log::Whole) => what = Log::Torn(place),
+        (Found::Recycled, Log::Whole | Log::Torn(_)) => what = Log::Damaged(place),
+        (Found::Bad | Found::Recycled, _) => {}
     })?;
-    Ok(if is_open && what == Log::Whole { Log::Torn } else { what })
+    Ok(match (what, open) {
+        (Log::Whole, Some(place)) => Log::Torn(place),
+        _ => what,
+    })
 }
 
 /// The logs and manifests of a database.
@@ -179,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_record_of_a_recycled_log_is_found_wherever_it_is() {
-        let found = |content: &[u8]| with_log(content, |dir| first_bad(dir).unwrap().map(|(_, place)| place));
+        let found =
+            |content: &[u8]| with_log(content, |dir| first_recycled(dir).unwrap().map(|(_, place)| place));
         assert_eq!(found(&sound()), None);
         assert_eq!(found(&[record(WHOLE, 100), record(5, 3)].concat()), Some(107));
         assert_eq!(found(&[sound(), record(7, 3)].concat()), Some(BLOCK as u64 + 24));
@@ -189,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_log_ends_torn_wherever_its_last_write_is_cut_or_empty() {
-        let torn = |content: &[u8]| with_log(content, |dir| ends_torn(dir).unwrap());
+        let torn = |content: &[u8]| with_log(content, |dir| look(dir).unwrap()) == Look::EndsTorn;
         let (sound, begin) = (sound(), 107);
         assert!(!torn(&[]) && !torn(&sound[..begin]) && !torn(&sound));
         for from in (begin + 1..begin + 20).chain(BLOCK - 20..sound.len()) {
@@ -207,24 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_goes_on_behind_what_is_wrong_does_not_end_torn() {
-        let torn = |content: &[u8]| with_log(content, |dir| ends_torn(dir).unwrap());
+    fn a_log_that_goes_on_behind_what_is_wrong_is_damaged_there() {
+        let damaged = |content: &[u8]| match with_log(content, |dir| look(dir).unwrap()) {
+            Look::Damaged(file, place) => file.ends_with("000002.log").then_some(place),
+            Look::Sound | Look::EndsTorn => None,
+        };
         let followed = [sound(), record(WHOLE, 10)].concat();
         // The first write's checksum, length, type and content, and the second one's parts.
-        for place in [3, 4, 5, 50, 107, BLOCK - 1, BLOCK + 12] {
+        for (place, record) in
+            [(3, 0), (4, 0), (5, 0), (50, 0), (107, 107), (BLOCK - 1, 107), (BLOCK + 12, BLOCK as u64)]
+        {
             let mut flipped = followed.clone();
             flipped[place] ^= 1;
-            assert!(!torn(&flipped), "{place}");
+            assert_eq!(damaged(&flipped), Some(record), "{place}");
         }
-        assert!(!torn(&[sound(), record(5, 3)].concat()), "a recycled one is damage");
+        assert_eq!(damaged(&[record(WHOLE, 1), record(5, 3)].concat()), Some(8), "a recycled one is damage");
     }
 
     #[test]
     fn only_the_last_log_may_end_torn() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("000009.log"), &sound()[..200]).unwrap();
-        assert!(ends_torn(dir.path()).unwrap());
+        assert_eq!(look(dir.path()).unwrap(), Look::EndsTorn);
         fs::write(dir.path().join("000010.log"), sound()).unwrap();
-        assert!(!ends_torn(dir.path()).unwrap());
+        assert_eq!(look(dir.path()).unwrap(), Look::Sound, "RocksDB says what it thinks of the other");
     }
 }

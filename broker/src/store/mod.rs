@@ -25,6 +25,9 @@ use postrider_core::apply::Write;
 use postrider_core::context::{Damage, Rows};
 use std::fmt;
 
+/// What to do about a store that is not all there.
+const ADVICE: &str = "restore a backup, or accept the loss with `postrider recover`";
+
 /// The store cannot do what it must: the process has to stop. Nothing it was asked to commit counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError {
@@ -49,7 +52,7 @@ impl std::error::Error for StoreError {}
 
 impl From<Damage> for StoreError {
     fn from(damage: Damage) -> Self {
-        StoreError::new(format!("the store is damaged: {damage}"))
+        StoreError::new(format!("the store is damaged: {damage}; {ADVICE}"))
     }
 }
 

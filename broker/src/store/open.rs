@@ -1,9 +1,9 @@
 //! Opening the store of a data directory: making it, taking over an older one, and refusing one that is not all there.
 
-use super::framing;
+use super::framing::{self, Look};
 use super::identity::WITHOUT_WATERMARK;
 use super::watermark::{self, Found, Mark, Watermark};
-use super::{DataDir, Identity, RocksStore, Store, StoreError, StoreRow};
+use super::{ADVICE, DataDir, Identity, RocksStore, Store, StoreError, StoreRow};
 use postrider_core::apply::Write;
 use postrider_core::key::Key;
 use std::fs;
@@ -187,12 +187,12 @@ fn has_database(store: &Path) -> Result<bool, StoreError> {
 
 fn check_framing(store: &Path) -> Result<(), StoreError> {
     let here = store.display();
-    let bad = framing::first_bad(store)
+    let look = framing::look(store)
         .map_err(|error| StoreError::new(format!("the store in {here} cannot be read: {error}")))?;
-    let Some((path, place)) = bad else { return Ok(()) };
+    let Look::Damaged(path, place) = look else { return Ok(()) };
     let file = path.display();
     Err(StoreError::new(format!(
-        "the store in {here} is damaged: {file} has a record of a wrong type at {place}; {ADVICE}"
+        "the store in {here} is damaged: {file} cannot be read from {place} on; {ADVICE}"
     )))
 }
 
@@ -208,8 +208,6 @@ fn refusal(dir: &DataDir, what: &str) -> StoreError {
 }
 
 const ROW_MISSING: &str = "the row that says what it is is missing";
-/// What to do about a store that is not all there.
-const ADVICE: &str = "restore a backup, or accept the loss with `postrider recover`";
 
 #[cfg(test)]
 mod tests {
@@ -318,8 +316,7 @@ mod tests {
         let place = damaged.len() - 200;
         damaged[place] ^= 1;
         fs::write(&log, damaged).unwrap();
-        let error = open(&dir, 3).err().unwrap().to_string();
-        assert!(error.contains("cannot be opened: Corruption"), "{error}");
+        refused(&dir, "000004.log cannot be read from ");
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Rows in RocksDB. The settings and why: `docs/decisions/rocksdb-settings.md`.
 
+use super::framing::{self, Look};
 use super::watermark::Watermark;
-use super::{Disk, Store, StoreError, StoreRow, framing, room};
+use super::{ADVICE, Disk, Store, StoreError, StoreRow, room};
 use crate::sabotage::{self, Switch};
 use bytes::Bytes;
 use postrider_core::apply::Write;
 use postrider_core::context::{Damage, Rows, Visit};
 use postrider_core::key::{Key, KeyRange};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
+    WriteBatch, WriteOptions,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -129,10 +130,10 @@ fn options() -> Options {
 
 /// What the database at `path` is opened with, which its logs tell.
 fn options_for(path: &Path) -> Result<Options, StoreError> {
-    let ends_torn = framing::ends_torn(path).map_err(|error| {
+    let look = framing::look(path).map_err(|error| {
         StoreError::new(format!("the store in {} cannot be read: {error}", path.display()))
     })?;
-    Ok(if ends_torn { up_to_the_damage() } else { options() })
+    Ok(if look == Look::EndsTorn { up_to_the_damage() } else { options() })
 }
 
 fn up_to_the_damage() -> Options {
@@ -142,7 +143,11 @@ fn up_to_the_damage() -> Options {
 }
 
 fn refused(path: &Path, error: &rocksdb::Error) -> StoreError {
-    StoreError::new(format!("the store in {} cannot be opened: {error}", path.display()))
+    let here = path.display();
+    StoreError::new(match error.kind() {
+        ErrorKind::Corruption => format!("the store in {here} is damaged: {error}; {ADVICE}"),
+        _ => format!("the store in {here} cannot be opened: {error}"),
+    })
 }
 
 impl Store for RocksStore {

@@ -96,7 +96,7 @@ fn copy_database(from: &Path, to: &Path, way: Way) -> io::Result<()> {
         }
     }
     if way != Way::AsItIs {
-        while let Some((file, place)) = framing::first_bad(to)? {
+        while let Some((file, place)) = framing::first_recycled(to)? {
             OpenOptions::new().write(true).open(file)?.set_len(place)?;
         }
     }
