@@ -26,7 +26,7 @@ impl Disk {
         let disk = Disk::unformatted(bytes);
         // Nothing is left for the kernel to write later, by itself. The journal is small, so that it goes round soon.
         let now = ["-E", "lazy_itable_init=0,lazy_journal_init=0"];
-        let format = ["-q", "-F", "-b", "4096", "-J", "size=4"];
+        let format = ["-q", "-F", "-m", "0", "-b", "4096", "-J", "size=4"];
         run(Command::new("mkfs.ext4").args(format).args(now).arg(disk.image()));
         disk
     }

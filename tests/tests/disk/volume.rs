@@ -1,33 +1,28 @@
-//! A small file system of its own, on a file behind a loop device.
+//! A small disk of its own, and somebody else's file on it.
 
+use postrider_tests::disk::Disk;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use tempfile::TempDir;
+use std::path::PathBuf;
 
-/// Bytes of the file system.
+/// Bytes of the disk.
 const SIZE: u64 = 256 << 20;
 
-/// A mounted ext4; unmounted when it is dropped.
+/// A mounted disk; unmounted when it is dropped.
 pub struct Volume {
-    folder: TempDir,
+    disk: Disk,
 }
 
 impl Volume {
     /// Makes and mounts one. Where that is not allowed the test cannot say anything, and fails.
     pub fn mount() -> Volume {
-        let volume = Volume { folder: tempfile::tempdir().expect("a temporary directory") };
-        let image = volume.folder.path().join("image");
-        File::create(&image).and_then(|file| file.set_len(SIZE)).expect("a sparse file");
-        fs::create_dir(volume.path()).expect("a folder to mount at");
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(volume.path()));
-        volume
+        let disk = Disk::new(SIZE);
+        disk.mount();
+        Volume { disk }
     }
 
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("mounted")
+        self.disk.root()
     }
 
     /// Bytes that are free.
@@ -36,12 +31,14 @@ impl Volume {
         found.f_bavail * found.f_frsize
     }
 
-    /// A file of somebody else that leaves so many bytes.
+    /// Lets somebody else's file grow until so many bytes are left.
     pub fn fill_up_to(&self, left: u64) {
-        let file = File::create(self.foreign()).expect("a file");
-        let bytes = self.free().saturating_sub(left);
-        let all = rustix::fs::FallocateFlags::empty();
-        rustix::fs::fallocate(file, all, 0, bytes).expect("there is as much");
+        let file = File::options().create(true).append(true).open(self.foreign()).expect("a file");
+        let (has, more) = (file.metadata().expect("a file").len(), self.free().saturating_sub(left));
+        if more > 0 {
+            let all = rustix::fs::FallocateFlags::empty();
+            rustix::fs::fallocate(file, all, has, more).expect("there is as much");
+        }
     }
 
     /// Removes that file.
@@ -52,20 +49,4 @@ impl Volume {
     fn foreign(&self) -> PathBuf {
         self.path().join("foreign")
     }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        unmount(&self.path());
-    }
-}
-
-fn unmount(path: &Path) {
-    // What is still in use goes when it is not any more.
-    let _ = Command::new("umount").arg("-l").arg(path).status();
-}
-
-fn run(command: &mut Command) {
-    let done = command.output().map(|output| output.status.success());
-    assert!(matches!(done, Ok(true)), "this test needs root and a loop device: {command:?} came to {done:?}");
 }
