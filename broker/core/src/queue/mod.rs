@@ -131,11 +131,6 @@ impl Queue {
         self.may_refer = true;
     }
 
-    /// Whether its pages may refer to pages of a topic.
-    pub fn may_refer(&self) -> bool {
-        self.may_refer
-    }
-
     /// How many pages more or less refer to pages of the topic since this was asked last.
     pub fn take_references(&mut self) -> Vec<(TopicPage, i64)> {
         std::mem::take(&mut self.references)
