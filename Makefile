@@ -19,7 +19,7 @@ export PROPTEST_RNG_SEED ?= 20261121
 BIN := $(CARGO_TARGET_DIR)/release
 DATA_DIR ?= data
 
-.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults fault test-faults-long sabotage fuzz bench lint check fmt
+.PHONY: help setup rocksdb build demo run test test-core failpoints test-faults fault test-faults-long sabotage fuzz bench bench-compare lint lint-compare check fmt
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,21 @@ sabotage: build ## see that the tests notice faults, and write down how soon
 bench: build ## measure [ARGS=...]
 	$(BIN)/postrider-benches $(ARGS)
 
+# Scripts that start and end other brokers; benches/README.md says what they have to do.
+PEERS ?= ../shared/peers
+# Outside of the workspace, so that the clients of other brokers are built for this alone.
+COMPARE := --manifest-path benches/compare/Cargo.toml
+
+bench-compare: build ## measure beside RabbitMQ and NATS, as root [PEERS=../shared/peers] [ARGS=...]
+	@if ! [ -x '$(PEERS)/up.sh' ] || ! [ -x '$(PEERS)/down.sh' ]; then \
+		echo "$(PEERS) has no up.sh and down.sh, which start and end RabbitMQ and NATS: see benches/README.md, then"; \
+		echo "    make bench-compare PEERS=folder"; \
+		exit 1; \
+	fi
+	cargo build --release $(COMPARE)
+	cc -shared -fPIC -O2 -Wall -Wextra -o $(BIN)/postrider-slow-sync.so benches/slow_sync/slow_sync.c
+	$(BIN)/postrider-compare --peers '$(PEERS)' $(ARGS)
+
 lint: rocksdb ## check format, lints and dependencies
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
@@ -116,7 +131,13 @@ lint: rocksdb ## check format, lints and dependencies
 		echo "cargo-deny is not installed, dependencies were not checked: cargo install --locked cargo-deny"; \
 	fi
 
+lint-compare: rocksdb ## check the comparison with other brokers in the same way
+	cargo fmt $(COMPARE) --check
+	cargo clippy --release $(COMPARE) -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(COMPARE) check; fi
+
 check: lint test ## lint and test
 
 fmt: setup ## format
 	cargo fmt --all
+	cargo fmt $(COMPARE)

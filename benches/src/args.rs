@@ -1,7 +1,8 @@
 //! What to measure.
 
+use crate::broker::Program;
 use crate::shape::Shape;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,6 +77,7 @@ pub struct Args {
     /// Where data directories are made and removed again; the system's temporary folder where nothing is said
     #[arg(long, value_name = "PATH")]
     dir: Option<PathBuf>,
+    /// What is not plain about messages and their queue.
     #[command(flatten)]
     pub shape: Shape,
     /// Print JSON instead of tables
@@ -143,12 +145,8 @@ impl Args {
     }
 
     /// The broker's program.
-    pub fn postrider(&self) -> Result<PathBuf> {
-        if let Some(path) = &self.postrider {
-            return Ok(path.clone());
-        }
-        let own = std::env::current_exe().context("cannot find out where this program is")?;
-        Ok(own.with_file_name("postrider"))
+    pub fn postrider(&self) -> Result<Program> {
+        Program::or_beside_this(self.postrider.clone())
     }
 }
 

@@ -1,10 +1,9 @@
 //! The broker as a process of its own, with a data directory that goes when it goes.
 
-use crate::args::Args;
 use crate::process;
 use anyhow::{Context, Result, ensure};
 use postrider_client::{Client, StatusInfo};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -16,9 +15,30 @@ use tokio::time::timeout;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const READY: &str = "listening on ";
 
+/// What is started.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Variables of its environment, beside those of this program.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Program {
+    /// The one named, or `postrider` in the folder of this program.
+    pub fn or_beside_this(named: Option<PathBuf>) -> Result<Self> {
+        let beside = || {
+            let own = std::env::current_exe().context("cannot find out where this program is")?;
+            anyhow::Ok(own.with_file_name("postrider"))
+        };
+        let path = named.map_or_else(beside, Ok)?;
+        Ok(Program { path, environment: Vec::new() })
+    }
+}
+
 /// A broker that takes connections.
 pub struct Broker {
-    program: PathBuf,
+    program: Program,
     dir: TempDir,
     child: Child,
     pid: u32,
@@ -27,20 +47,21 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts one with an empty data directory.
-    pub async fn start(args: &Args) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(args.dir())?;
-        Self::start_in(args.postrider()?, dir).await
+    /// Starts one with an empty data directory in `parent`.
+    pub async fn start(program: Program, parent: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent)?;
+        Self::start_in(program, dir).await
     }
 
-    async fn start_in(program: PathBuf, dir: TempDir) -> Result<Self> {
+    async fn start_in(program: Program, dir: TempDir) -> Result<Self> {
         let token = "bench".repeat(8);
-        let mut command = Command::new(&program);
+        let mut command = Command::new(&program.path);
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"]).arg(dir.path());
         command.env("POSTRIDER_TOKEN", &token).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.envs(program.environment.iter().map(|(name, value)| (name, value)));
         let started = command.spawn();
         let mut child =
-            started.with_context(|| format!("cannot start {}; see --postrider", program.display()))?;
+            started.with_context(|| format!("cannot start {}; see --postrider", program.path.display()))?;
         let address =
             timeout(START_WITHIN, ready(&mut child)).await.context("the broker did not start in time")??;
         let url = format!("postrider://{token}@{address}");
@@ -70,9 +91,9 @@ impl Broker {
         Ok(self.control.admin().status().await?)
     }
 
-    /// CPU time that it has taken so far.
-    pub fn cpu_time(&self) -> Result<Duration> {
-        process::cpu_time(self.pid)
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Resident memory in MiB.

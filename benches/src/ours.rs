@@ -1,6 +1,6 @@
-//! Postrider's own client as the load sees it: the only file here that knows how to publish and consume. Another broker's
-//! client would stand beside it with the same few functions.
+//! Postrider's own client as the load sees it: the only file here that knows how to publish and consume.
 
+use crate::client;
 use crate::shape::Shape;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -25,11 +25,6 @@ impl Publisher {
         Ok(Publisher { client, sender, shape: shape.clone() })
     }
 
-    /// Publishes one message; its confirm comes later.
-    pub async fn enqueue(&self, body: Bytes) -> Result<Confirm> {
-        Ok(self.sender.enqueue(self.shape.message(body)).await?)
-    }
-
     /// Publishes messages together and waits until all are stored.
     pub async fn send_batch(&self, bodies: impl Iterator<Item = Bytes>) -> Result<()> {
         self.send(bodies.map(|body| self.shape.message(body)).collect()).await
@@ -42,9 +37,21 @@ impl Publisher {
         }
         Ok(())
     }
+}
 
-    /// Ends the connection.
-    pub async fn close(self) -> Result<()> {
+impl client::Publisher for Publisher {
+    type Confirm = Confirm;
+
+    async fn enqueue(&self, body: Bytes) -> Result<Confirm> {
+        Ok(self.sender.enqueue(self.shape.message(body)).await?)
+    }
+
+    async fn stored(confirm: Confirm) -> Result<()> {
+        confirm.await?;
+        Ok(())
+    }
+
+    async fn close(self) -> Result<()> {
         Ok(self.client.close().await?)
     }
 }
@@ -63,14 +70,21 @@ impl Consumer {
         let receiver = client.receiver_builder(address).prefetch(prefetch).open().await?;
         Ok(Consumer { client, receiver, take })
     }
+}
 
-    /// What is there; nothing when nothing came for a while.
-    pub async fn receive(&mut self) -> Result<Vec<Delivery>> {
+impl client::Consumer for Consumer {
+    type Delivery = Delivery;
+
+    async fn receive(&mut self) -> Result<Vec<Delivery>> {
         Ok(self.receiver.receive_batch(self.take, WAIT).await?)
     }
 
-    /// Completes messages and waits until that is stored.
-    pub async fn complete(&self, deliveries: &[Delivery]) -> Result<()> {
+    fn body(delivery: &Delivery) -> &[u8] {
+        delivery.body()
+    }
+
+    /// Waits until that is stored.
+    async fn complete(&mut self, deliveries: &[Delivery]) -> Result<()> {
         let outcomes = self.receiver.complete_batch(deliveries).await?;
         ensure!(outcomes.len() == deliveries.len(), "some completions were not answered");
         for outcome in outcomes {
@@ -79,8 +93,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Ends the connection.
-    pub async fn close(self) -> Result<()> {
+    async fn close(self) -> Result<()> {
         Ok(self.client.close().await?)
     }
 }

@@ -205,7 +205,8 @@ fn capacity_table(figures: &Capacity) -> Table {
     table
 }
 
-fn table(head: &[&str], names: usize) -> Table {
+/// An empty table whose columns are numbers but for the first `names`.
+pub fn table(head: &[&str], names: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(head.iter().map(Cell::new));
     for column in table.column_iter_mut().skip(names) {
@@ -214,8 +215,8 @@ fn table(head: &[&str], names: usize) -> Table {
     table
 }
 
-/// A number with its thousands apart.
-fn number(value: Option<f64>, decimals: usize) -> String {
+/// A number with its thousands apart; nothing where there is none.
+pub fn number(value: Option<f64>, decimals: usize) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return String::new() };
     let text = format!("{value:.decimals$}");
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));

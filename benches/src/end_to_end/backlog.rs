@@ -3,6 +3,7 @@
 use super::site::{ADDRESS, Site};
 use crate::args::{Args, Mode};
 use crate::broker::Broker;
+use crate::client::Consumer as _;
 use crate::figures::Backlog;
 use crate::load::{Crew, Load};
 use crate::ours::Consumer;

@@ -5,6 +5,7 @@
 
 use super::site::{ADDRESS, Site};
 use crate::args::Args;
+use crate::client::{Consumer as _, Publisher as _};
 use crate::figures::Capacity;
 use crate::ours::{Consumer, Publisher};
 use anyhow::{Context, Result, ensure};

@@ -4,11 +4,8 @@ use super::meter::{Counted, Moment};
 use super::site::Site;
 use crate::args::{Args, Mode, Scenario};
 use crate::figures::Figures;
-use crate::load::Load;
+use crate::load::{DRAIN, Load};
 use anyhow::Result;
-
-/// Parts of a backlog, in hundredths, between which draining it is measured.
-const DRAIN: (u64, u64) = (10, 95);
 
 /// Publishes into an empty queue; then receives and completes what is there, if that is asked for.
 pub async fn fill_and_drain(args: &Args, size: usize, mode: Mode) -> Result<(Figures, Option<Figures>)> {

@@ -2,6 +2,7 @@
 
 use super::site::{ADDRESS, Site};
 use crate::args::Args;
+use crate::client::Publisher as _;
 use crate::figures::Sessions;
 use crate::load::latencies;
 use crate::ours::{self, Publisher};

@@ -39,14 +39,14 @@ impl<'a> Site<'a> {
     }
 
     async fn with(args: &'a Args, options: Options, size: usize, most: u64) -> Result<Self> {
-        let broker = Broker::start(args).await?;
+        let broker = Broker::start(args.postrider()?, &args.dir()).await?;
         broker.control().admin().create_queue(ADDRESS, options).await?;
         Ok(Site { args, broker, load: Arc::new(Load::new(size, args.unconfirmed, most)) })
     }
 
     /// A fresh broker with a topic and subscriptions that want everything.
     pub async fn with_topic(args: &'a Args, size: usize, subscriptions: usize) -> Result<Self> {
-        let broker = Broker::start(args).await?;
+        let broker = Broker::start(args.postrider()?, &args.dir()).await?;
         let admin = broker.control().admin();
         admin.create_topic(ADDRESS, Options::default()).await?;
         for number in 0..subscriptions {

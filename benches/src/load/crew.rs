@@ -70,3 +70,10 @@ impl Crew {
         Ok(())
     }
 }
+
+impl Drop for Crew {
+    /// The thread of a paced producer is not aborted with its task.
+    fn drop(&mut self) {
+        self.load.end();
+    }
+}

@@ -2,11 +2,13 @@
 
 mod consume;
 mod crew;
+mod meter;
 mod paced;
 mod publish;
 
 pub use consume::consume;
 pub use crew::Crew;
+pub use meter::{Counted, Moment};
 pub use paced::pace;
 pub use publish::{publish_in_batches, publish_singly};
 
@@ -15,6 +17,9 @@ use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+/// Parts of a backlog, in hundredths, between which draining it is measured.
+pub const DRAIN: (u64, u64) = (10, 95);
 
 /// What producers and consumers of one measurement share.
 pub struct Load {

@@ -1,7 +1,7 @@
 //! A producer at a fixed rate, and the moment of sending that its messages carry.
 
 use super::Load;
-use crate::ours::Publisher;
+use crate::client::Publisher;
 use anyhow::Result;
 use bytes::{Buf, Bytes};
 use std::sync::Arc;
@@ -12,15 +12,20 @@ use tokio::runtime::Handle;
 /// Publishes a message every `interval`, the first one after `offset`, whether earlier ones are confirmed or not.
 ///
 /// A thread of its own keeps the pace: timers of the runtime count whole milliseconds, and would make bursts.
-pub async fn pace(publisher: Publisher, load: Arc<Load>, interval: Duration, offset: Duration) -> Result<()> {
+pub async fn pace(
+    publisher: impl Publisher,
+    load: Arc<Load>,
+    interval: Duration,
+    offset: Duration,
+) -> Result<()> {
     let runtime = Handle::current();
     let pacer = move || keep_pace(&runtime, publisher, &load, interval, offset);
     tokio::task::spawn_blocking(pacer).await?
 }
 
-fn keep_pace(
+fn keep_pace<P: Publisher>(
     runtime: &Handle,
-    publisher: Publisher,
+    publisher: P,
     load: &Load,
     interval: Duration,
     offset: Duration,
@@ -33,7 +38,7 @@ fn keep_pace(
     }
     runtime.block_on(async {
         for confirm in confirms {
-            confirm.await?;
+            P::stored(confirm).await?;
         }
         publisher.close().await
     })
