@@ -2,7 +2,7 @@
 
 use super::fault;
 use super::sample::{Ending, Sample};
-use super::{open_copy, read_all, whole};
+use super::{alone, open_copy, read_all, whole};
 use postrider::offline::{Recovered, recover, verify};
 use postrider_tests::broker::{self, Process};
 use rustix::process::Signal;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 /// Recovers a store. What comes out is sound, and the damaged database is kept; or no way is found, which is said.
 pub fn sound_or_refused(dir: &Path, what: &str) {
-    match recover(dir, true, &mut |_| ()) {
+    match alone(|| recover(dir, true, &mut |_| ())) {
         Ok(recovered) => {
             assert_eq!(
-                verify(dir, &mut |_| ()).expect("it is there").problems,
+                alone(|| verify(dir, &mut |_| ())).expect("it is there").problems,
                 [""; 0],
                 "{what}: {recovered:?}"
             );
@@ -32,10 +32,10 @@ fn recovered(sample: &Sample, harm: impl Fn(&Path)) -> (TempDir, Recovered) {
     let copy = sample.copy();
     harm(copy.path());
     open_copy(copy.path()).err().expect("it is refused");
-    let would = recover(copy.path(), false, &mut |_| ()).expect("there is a way");
+    let would = alone(|| recover(copy.path(), false, &mut |_| ())).expect("there is a way");
     assert!(would.kept.is_none() && !would.problems.is_empty());
     open_copy(copy.path()).err().expect("nothing was changed");
-    let did = recover(copy.path(), true, &mut |_| ()).expect("there is a way");
+    let did = alone(|| recover(copy.path(), true, &mut |_| ())).expect("there is a way");
     assert_eq!((&did.how, did.lost_writes, did.messages), (&would.how, would.lost_writes, would.messages));
     (copy, did)
 }
