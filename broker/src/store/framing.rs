@@ -107,9 +107,13 @@ fn look_at(log: &Path) -> io::Result<Log> {
     })
 }
 
-/// The logs and manifests of a database.
+/// The logs and manifests of a database; none where there is no database yet.
 fn files(store: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths = fs::read_dir(store)?.map(|entry| entry.map(|entry| entry.path()));
+    let entries = match fs::read_dir(store) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     paths.filter(|path| path.as_ref().is_ok_and(|path| is_log(path) || is_manifest(path))).collect()
 }
 

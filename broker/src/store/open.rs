@@ -1,6 +1,5 @@
 //! Opening the store of a data directory: making it, taking over an older one, and refusing one that is not all there.
 
-use super::framing::{self, Look};
 use super::identity::WITHOUT_WATERMARK;
 use super::watermark::{self, Found, Mark, Watermark};
 use super::{ADVICE, DataDir, Identity, RocksStore, Store, StoreError, StoreRow};
@@ -164,10 +163,10 @@ fn check_owner(dir: &DataDir, row: &StoreRow, mark: Mark) -> Result<(), StoreErr
     ))
 }
 
-/// Whether there is a database that RocksDB gets to the end of. Without its file `CURRENT` RocksDB would make an empty one over what is there.
+/// Whether there is a database. Without its file `CURRENT` RocksDB would make an empty one over what is there.
 fn has_database(store: &Path) -> Result<bool, StoreError> {
     if store.join("CURRENT").exists() {
-        return check_framing(store).map(|()| true);
+        return Ok(true);
     }
     let here = store.display();
     let entries = match fs::read_dir(store) {
@@ -183,17 +182,6 @@ fn has_database(store: &Path) -> Result<bool, StoreError> {
         )));
     }
     Ok(false)
-}
-
-fn check_framing(store: &Path) -> Result<(), StoreError> {
-    let here = store.display();
-    let look = framing::look(store)
-        .map_err(|error| StoreError::new(format!("the store in {here} cannot be read: {error}")))?;
-    let Look::Damaged(path, place) = look else { return Ok(()) };
-    let file = path.display();
-    Err(StoreError::new(format!(
-        "the store in {here} is damaged: {file} cannot be read from {place} on; {ADVICE}"
-    )))
 }
 
 fn new_identity() -> Result<Identity, StoreError> {

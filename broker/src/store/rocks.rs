@@ -34,7 +34,7 @@ pub struct RocksStore {
 impl RocksStore {
     /// Opens the database at `path`, and makes it where there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut options = options();
+        let mut options = options_for(path)?;
         options.create_if_missing(true);
         Self::opened(path, DB::open(&options, path))
     }
@@ -128,12 +128,19 @@ fn options() -> Options {
     options
 }
 
-/// What the database at `path` is opened with, which its logs tell.
+/// What the database at `path` is opened with, which its logs tell. One that RocksDB would not get past is refused.
 fn options_for(path: &Path) -> Result<Options, StoreError> {
-    let look = framing::look(path).map_err(|error| {
-        StoreError::new(format!("the store in {} cannot be read: {error}", path.display()))
-    })?;
-    Ok(if look == Look::EndsTorn { up_to_the_damage() } else { options() })
+    let here = path.display();
+    let look = framing::look(path)
+        .map_err(|error| StoreError::new(format!("the store in {here} cannot be read: {error}")))?;
+    match look {
+        Look::Sound => Ok(options()),
+        Look::EndsTorn => Ok(up_to_the_damage()),
+        Look::Damaged(file, place) => Err(StoreError::new(format!(
+            "the store in {here} is damaged: {} cannot be read from {place} on; {ADVICE}",
+            file.display()
+        ))),
+    }
 }
 
 fn up_to_the_damage() -> Options {

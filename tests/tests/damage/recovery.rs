@@ -84,6 +84,21 @@ fn a_flipped_bit_ends_the_log() {
     assert!(did.lost_writes.is_some_and(|writes| writes > 0), "{did:?}");
 }
 
+/// RocksDB alone would read such a log for ever, in whatever way it is opened.
+#[test]
+fn a_record_that_looks_recycled_ends_the_log() {
+    let sample = Sample::make(Ending::Killed);
+    let (_copy, did) = recovered(&sample, |dir| {
+        fault::logs(dir).iter().filter(|log| fs::metadata(log).is_ok_and(|log| log.len() > 0)).for_each(
+            |log| {
+                fault::make_recycled(log);
+            },
+        );
+    });
+    assert_eq!(did.how, "its log read up to the damage");
+    assert!(did.lost_writes.is_some_and(|writes| writes > 0), "{did:?}");
+}
+
 #[test]
 fn without_current_or_a_watermark_nothing_is_lost() {
     let sample = Sample::make(Ending::Killed);
